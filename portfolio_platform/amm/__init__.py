@@ -1,0 +1,1 @@
+"""Exact integer mathematics of the on-chain pools."""

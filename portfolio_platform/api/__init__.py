@@ -1,0 +1,1 @@
+"""FastAPI only: the read layer."""

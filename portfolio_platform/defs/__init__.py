@@ -1,0 +1,1 @@
+"""Dagster only: assets, checks, sensors, schedules, resources."""

@@ -1,0 +1,1 @@
+"""A local Solana chain for the demo and the tests."""

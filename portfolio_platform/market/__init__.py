@@ -1,0 +1,1 @@
+"""Bars, their cleaning, and the metrics computed from them."""

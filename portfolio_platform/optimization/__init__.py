@@ -1,0 +1,1 @@
+"""Strategy spec, moments, engines, solution."""

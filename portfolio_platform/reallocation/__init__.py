@@ -1,0 +1,1 @@
+"""Utilization, liquidity, planner, outcome."""

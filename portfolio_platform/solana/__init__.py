@@ -1,0 +1,1 @@
+"""Talking to the chain and reading its bytes."""

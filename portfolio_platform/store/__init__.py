@@ -1,0 +1,1 @@
+"""Postgres: embedded server, Supabase floor, migrations, bulk writes, change feed, reads."""

@@ -1,0 +1,19 @@
+"""Fixtures shared by all rooms."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Directory of recorded mainnet data; skips with the reason where it is absent."""
+    configured = os.environ.get("PORTFOLIO_REAL_DATA")
+    path = Path(configured) if configured else REPOSITORY.parent / "shared" / "real"
+    if not path.is_dir():
+        shown = configured or "../shared/real"
+        pytest.skip(f"PORTFOLIO_REAL_DATA not found at {shown} (recorded mainnet accounts)")
+    return path
