@@ -52,7 +52,6 @@ create table chain.account_data (
 
 create table chain.account_snapshots (
     snapshot_id bigint generated always as identity primary key,
-    fetch_id    uuid not null,
     pubkey      text not null,
     owner       text,
     lamports    numeric(20, 0),
@@ -63,8 +62,17 @@ create table chain.account_snapshots (
     unique (pubkey, slot, sha256)
 );
 create index account_snapshots_latest on chain.account_snapshots (pubkey, slot desc, recorded_at desc);
-create index account_snapshots_fetch on chain.account_snapshots (fetch_id);
 create index account_snapshots_sha256 on chain.account_snapshots (sha256);
+
+-- One coherent read of the chain: which account rows it saw, at which slot.
+create table chain.fetches (
+    fetch_id     uuid primary key,
+    slot         bigint not null,
+    snapshot_ids bigint[] not null,
+    observed_at  timestamptz not null,
+    recorded_at  timestamptz not null default now()
+);
+create index fetches_latest on chain.fetches (slot desc, recorded_at desc);
 
 create table chain.quarantine (
     quarantine_id bigint generated always as identity primary key,

@@ -1,0 +1,188 @@
+"""Every setting and environment variable of the platform, in one typed place.
+
+With nothing set, everything runs embedded: PostgreSQL and a local Solana chain under
+``PORTFOLIO_HOME``, whose addresses ``portfolio-platform up`` leaves in ``services.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICES_FILE = "services.json"
+
+
+class ServicesNotRunning(RuntimeError):
+    """A needed service is neither configured nor running embedded."""
+
+
+class Settings(BaseSettings):
+    """Settings read from the environment.
+
+    A value that is not set falls back to the embedded services that ``portfolio-platform up`` or
+    ``make demo`` started under `home`; nothing falls back silently to another network.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PORTFOLIO_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(
+        default=Path(".portfolio"), description="Directory of the embedded services and local keys."
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "PORTFOLIO_DATABASE_URL"),
+        description="Supabase or any Postgres >= 15. Unset: the embedded server.",
+    )
+    dagster_postgres_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DAGSTER_POSTGRES_URL",
+        description="Storage of Dagster, `postgresql+psycopg2://…`. Unset: the embedded server.",
+    )
+    api_database_url: SecretStr | None = Field(
+        default=None,
+        description="Login of the API: a role that can only become `anon` or `authenticated`.",
+    )
+    rpc_urls: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SOLANA_RPC_URLS", "PORTFOLIO_RPC_URLS"),
+        description="Comma-separated JSON-RPC endpoints, best first. Unset: the local chain.",
+    )
+    ws_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SOLANA_WS_URL", "PORTFOLIO_WS_URL"),
+        description="WebSocket endpoint for `portfolio-platform stream`.",
+    )
+    universe: str | None = Field(
+        default=None,
+        description="File or URL of the universe (tokens and accounts to watch). "
+        "Unset: what the database holds, or the local chain's own.",
+    )
+    history_base_url: str | None = Field(
+        default=None,
+        description="TradingView-UDF history service. Unset: the local chain's.",
+    )
+    history_api_key: SecretStr | None = Field(
+        default=None, description="Bearer key of the history service, where it wants one."
+    )
+    history_symbol_prefix: str = Field(
+        default="", description="Put before each token's history symbol."
+    )
+    history_days_daily: int = Field(default=730, ge=1, description="Days of daily bars kept.")
+    history_days_hourly: int = Field(default=90, ge=0, description="Days of hourly bars kept.")
+    bar_preference: str = Field(
+        default="spot,oracle,pool,perp",
+        description="Which instrument's bars stand for a token, best first; never mixed.",
+    )
+    supabase_url: str | None = Field(
+        default=None,
+        validation_alias="SUPABASE_URL",
+        description="Supabase project: its Auth keys verify users, its Data API serves the feed.",
+    )
+    supabase_publishable_key: SecretStr | None = Field(
+        default=None, validation_alias="SUPABASE_PUBLISHABLE_KEY", description="`sb_publishable_…`"
+    )
+    supabase_secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="SUPABASE_SECRET_KEY",
+        description="`sb_secret_…`: lets the change feed be read over HTTPS.",
+    )
+    jwks_url: str | None = Field(
+        default=None, description="Keys that verify users' tokens. Unset: Supabase's, or local."
+    )
+    jwt_issuer: str | None = Field(
+        default=None, description="Expected `iss`. Unset: Supabase's, or the local issuer."
+    )
+    jwt_audience: str = Field(default="authenticated", description="Expected `aud`.")
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free.")
+    ui_port: int = Field(
+        default=3000, ge=0, le=65535, description="Port of the Dagster UI; 0: any free."
+    )
+    demo_seed: int = Field(default=7, description="Seed of the demo market.")
+    max_price_age_seconds: float = Field(
+        default=120.0, gt=0, description="Older oracle prices are refused."
+    )
+    max_price_confidence: float = Field(
+        default=0.02, gt=0, description="Widest accepted confidence, as a share of the price."
+    )
+    max_price_deviation: float = Field(
+        default=0.05, gt=0, description="Largest accepted gap between oracle and pool."
+    )
+    stale_after_seconds: float = Field(
+        default=7200.0, gt=0, description="Results older than this are served as stale."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @cached_property
+    def home_path(self) -> Path:
+        """Absolute `home`."""
+        return self.home.expanduser().resolve()
+
+    def services(self) -> dict[str, Any]:
+        """Addresses of the running embedded services; empty where none was started."""
+        path = self.home_path / SERVICES_FILE
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def _resolve(self, configured: str | None, service: str, variable: str) -> str:
+        value = configured or self.services().get(service)
+        if not value:
+            raise ServicesNotRunning(
+                f"{variable} is not set and no embedded service is running under {self.home_path}; "
+                "run `portfolio-platform up`, or set it"
+            )
+        return str(value)
+
+    def resolve_database_url(self) -> str:
+        """Database of the platform, as the role that owns its tables."""
+        secret = self.database_url.get_secret_value() if self.database_url else None
+        return self._resolve(secret, "DATABASE_URL", "DATABASE_URL")
+
+    def resolve_dagster_url(self) -> str:
+        """Storage of Dagster (always with the psycopg2 scheme)."""
+        secret = self.dagster_postgres_url.get_secret_value() if self.dagster_postgres_url else None
+        return self._resolve(secret, "DAGSTER_POSTGRES_URL", "DAGSTER_POSTGRES_URL")
+
+    def resolve_api_database_url(self) -> str:
+        """Database as the API logs in."""
+        secret = self.api_database_url.get_secret_value() if self.api_database_url else None
+        return self._resolve(secret, "PORTFOLIO_API_DATABASE_URL", "PORTFOLIO_API_DATABASE_URL")
+
+    def resolve_rpc_urls(self) -> list[str]:
+        """JSON-RPC endpoints, best first."""
+        joined = self._resolve(self.rpc_urls, "SOLANA_RPC_URLS", "SOLANA_RPC_URLS")
+        return [url.strip() for url in joined.split(",") if url.strip()]
+
+    def resolve_ws_url(self) -> str:
+        """WebSocket endpoint."""
+        return self._resolve(self.ws_url, "SOLANA_WS_URL", "SOLANA_WS_URL")
+
+    def resolve_history_url(self) -> str:
+        """Base of the UDF history service."""
+        return self._resolve(
+            self.history_base_url, "PORTFOLIO_HISTORY_BASE_URL", "PORTFOLIO_HISTORY_BASE_URL"
+        )
+
+    def resolve_universe(self) -> str:
+        """Where the universe is described."""
+        return self._resolve(self.universe, "PORTFOLIO_UNIVERSE", "PORTFOLIO_UNIVERSE")
+
+
+def environment_table() -> list[tuple[str, str, str]]:
+    """Name, default and meaning of every environment variable, for the README and `doctor`."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            variable = str(alias.choices[0])
+        else:
+            variable = str(alias) if alias else f"PORTFOLIO_{name.upper()}"
+        default = "" if field.default is None else str(field.default)
+        rows.append((variable, default, field.description or ""))
+    return rows

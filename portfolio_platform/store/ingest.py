@@ -1,0 +1,225 @@
+"""Writing what the chain said: universe, account bytes, and the facts decoded from them.
+
+Facts are append-only. Storing the same decode of the same bytes again writes nothing; a decoder
+that now reads them differently adds a row with a later ``recorded_at``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
+
+FACT_TABLES = {
+    "token_prices": ("public", "price_id"),
+    "pool_states": ("public", "pool_state_id"),
+    "lending_reserves": ("public", "reserve_id"),
+    "stake_pool_rates": ("public", "rate_id"),
+    "wallet_holdings": ("public", "holding_id"),
+    "quarantine": ("chain", "quarantine_id"),
+}
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    """One account as the chain returned it."""
+
+    pubkey: str
+    owner: str | None
+    lamports: int | None
+    slot: int
+    data: bytes
+
+
+def save_tokens(conn: Connection, tokens: Iterable[Mapping[str, Any]]) -> int:
+    """Insert or refresh tokens; a row that would not change is left alone (and not logged)."""
+    changed = 0
+    with conn.cursor() as cursor:
+        for token in tokens:
+            cursor.execute(
+                """
+                insert into public.tokens as t
+                    (mint, symbol, name, decimals, is_stable, token_group, token_program,
+                     history_symbol, extensions)
+                values (%(mint)s, %(symbol)s, %(name)s, %(decimals)s, %(is_stable)s,
+                        %(token_group)s, %(token_program)s, %(history_symbol)s, %(extensions)s)
+                on conflict (mint) do update set
+                    symbol = excluded.symbol, name = excluded.name,
+                    decimals = coalesce(excluded.decimals, t.decimals),
+                    is_stable = excluded.is_stable,
+                    token_group = coalesce(excluded.token_group, t.token_group),
+                    token_program = coalesce(excluded.token_program, t.token_program),
+                    history_symbol = coalesce(excluded.history_symbol, t.history_symbol),
+                    extensions = t.extensions || excluded.extensions
+                where (t.symbol, t.name, t.decimals, t.is_stable, t.token_group, t.token_program,
+                       t.history_symbol, t.extensions)
+                    is distinct from
+                      (excluded.symbol, excluded.name, coalesce(excluded.decimals, t.decimals),
+                       excluded.is_stable, coalesce(excluded.token_group, t.token_group),
+                       coalesce(excluded.token_program, t.token_program),
+                       coalesce(excluded.history_symbol, t.history_symbol),
+                       t.extensions || excluded.extensions)
+                """,
+                {
+                    "name": None,
+                    "decimals": None,
+                    "is_stable": False,
+                    "token_group": None,
+                    "token_program": None,
+                    "history_symbol": None,
+                    **token,
+                    "extensions": Jsonb(token.get("extensions", {})),
+                },
+            )
+            changed += cursor.rowcount
+    return changed
+
+
+def watch_accounts(
+    conn: Connection, universe: str, accounts: Iterable[tuple[str, str, str | None]]
+) -> None:
+    """Record which accounts the universe watches: (pubkey, role, mint)."""
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into chain.watched_accounts (pubkey, role, mint, universe)
+            values (%s, %s, %s, %s)
+            on conflict (pubkey) do update
+                set role = excluded.role, mint = excluded.mint, universe = excluded.universe
+            """,
+            [(pubkey, role, mint, universe) for pubkey, role, mint in accounts],
+        )
+
+
+def save_snapshot(
+    conn: Connection, slot: int, observed_at: datetime, accounts: Sequence[AccountRow]
+) -> tuple[uuid.UUID, dict[str, int]]:
+    """Store account bytes, once per content, and one row per (account, slot, content).
+
+    Returns
+    -------
+    fetch_id : UUID
+        Names this fetch; the facts of one fetch are decoded together.
+    ids : dict of str to int
+        ``snapshot_id`` of each pubkey.
+    """
+    fetch_id = uuid.uuid4()
+    ids: dict[str, int] = {}
+    with conn.cursor() as cursor:
+        digests = [hashlib.sha256(account.data).hexdigest() for account in accounts]
+        cursor.executemany(
+            "insert into chain.account_data (sha256, data) values (%s, %s) on conflict do nothing",
+            [
+                (digest, account.data)
+                for digest, account in sorted(
+                    zip(digests, accounts, strict=True), key=lambda pair: pair[0]
+                )
+            ],
+        )
+        for digest, account in zip(digests, accounts, strict=True):
+            cursor.execute(
+                """
+                insert into chain.account_snapshots
+                    (pubkey, owner, lamports, slot, sha256, observed_at)
+                values (%s, %s, %s, %s, %s, %s)
+                on conflict (pubkey, slot, sha256) do update set sha256 = excluded.sha256
+                returning snapshot_id
+                """,
+                (
+                    account.pubkey,
+                    account.owner,
+                    account.lamports,
+                    account.slot,
+                    digest,
+                    observed_at,
+                ),
+            )
+            row = cursor.fetchone()
+            assert row is not None
+            ids[account.pubkey] = int(row[0])
+        cursor.execute(
+            "insert into chain.fetches (fetch_id, slot, snapshot_ids, observed_at) "
+            "values (%s, %s, %s, %s)",
+            (fetch_id, slot, sorted(ids.values()), observed_at),
+        )
+    return fetch_id, ids
+
+
+def save_facts(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Append decoded facts; a row equal to one already stored is not written again.
+
+    Parameters
+    ----------
+    table : str
+        One of `FACT_TABLES`.
+    rows : sequence of mappings
+        Column names to values; jsonb values as plain dict or list.
+
+    Returns
+    -------
+    list of int
+        Identity of each fact, stored now or before, in the order of `rows`.
+    """
+    schema, identity = FACT_TABLES[table]
+    name = sql.Identifier(schema, table)
+    ids: list[int] = []
+    with conn.cursor() as cursor:
+        for row in rows:
+            columns = [sql.Identifier(column) for column in row]
+            values = [Jsonb(v) if isinstance(v, dict) else v for v in row.values()]
+            same = sql.SQL(" and ").join(
+                sql.SQL("{} is not distinct from {}").format(
+                    column, sql.SQL("%s::jsonb") if isinstance(v, Jsonb) else sql.Placeholder()
+                )
+                for column, v in zip(columns, values, strict=True)
+            )
+            cursor.execute(
+                sql.SQL(
+                    "with known as (select {id} as id from {table} where {same} limit 1), "
+                    "added as (insert into {table} ({columns}) select {values} "
+                    "          where not exists (select 1 from known) returning {id} as id) "
+                    "select id from known union all select id from added"
+                ).format(
+                    id=sql.Identifier(identity),
+                    table=name,
+                    same=same,
+                    columns=sql.SQL(", ").join(columns),
+                    values=sql.SQL(", ").join(sql.Placeholder() for _ in columns),
+                ),
+                values + values,
+            )
+            found = cursor.fetchone()
+            assert found is not None
+            ids.append(int(found[0]))
+    return ids
+
+
+def latest_fetch(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    """Accounts of the newest fetch known at `as_of`, with their bytes.
+
+    Returns
+    -------
+    list of dict
+        ``snapshot_id, pubkey, owner, lamports, slot, observed_at, data``; empty before the first.
+    """
+    with conn.cursor() as cursor:
+        cursor.execute(
+            """
+            select s.snapshot_id, s.pubkey, s.owner, s.lamports, f.slot, f.observed_at, d.data
+            from (select * from chain.fetches
+                  where %(as_of)s::timestamptz is null or recorded_at <= %(as_of)s
+                  order by slot desc, recorded_at desc limit 1) as f
+            join chain.account_snapshots as s on s.snapshot_id = any (f.snapshot_ids)
+            join chain.account_data as d using (sha256)
+            order by s.pubkey
+            """,
+            {"as_of": as_of},
+        )
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, record, strict=True)) for record in cursor]
