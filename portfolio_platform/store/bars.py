@@ -1,0 +1,226 @@
+"""Bars in the database: raw ones as they came, clean ones as they flow on.
+
+Both tables are append-only with two clocks. Writing a bar that is already stored with the same
+values adds nothing, so a daily refresh of two years of history costs the new bars only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
+
+INTERVALS = {
+    "1m": timedelta(minutes=1),
+    "1h": timedelta(hours=1),
+    "1d": timedelta(days=1),
+}
+_VALUES = ("open", "high", "low", "close", "volume")
+
+
+def save_batch(
+    conn: Connection,
+    *,
+    source: str,
+    locator: str,
+    sha256: str,
+    n_rows: int,
+    report: Mapping[str, Any],
+    run_id: str | None = None,
+) -> UUID:
+    """Record where a batch of bars came from; the same content of the same place is one batch."""
+    row = conn.execute(
+        """
+        insert into public.source_batches (source, locator, sha256, n_rows, report, run_id)
+        values (%s, %s, %s, %s, %s, %s)
+        on conflict (source, locator, sha256) do update set n_rows = excluded.n_rows
+        returning batch_id
+        """,
+        (source, locator, sha256, n_rows, Jsonb(dict(report)), run_id),
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def save_series(
+    conn: Connection,
+    *,
+    mint: str,
+    venue: str,
+    symbol: str,
+    instrument: str,
+    multiplier: float = 1.0,
+    quote: str = "USD",
+    listed_from: datetime | None = None,
+    listed_to: datetime | None = None,
+) -> int:
+    """Find or create a series. Instruments are never merged: each has a series of its own."""
+    row = conn.execute(
+        """
+        insert into public.bar_series
+            (mint, venue, symbol, instrument, multiplier, quote, listed_from, listed_to)
+        values (%s, %s, %s, %s, %s, %s, coalesce(%s, '-infinity'::timestamptz), %s)
+        on conflict (venue, symbol, instrument, listed_from) do update
+            set listed_to = excluded.listed_to, mint = excluded.mint
+        returning series_id
+        """,
+        (mint, venue, symbol, instrument, multiplier, quote, listed_from, listed_to),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _append(
+    conn: Connection, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+) -> int:
+    """Append rows whose newest stored version differs (or that are new). Returns how many."""
+    target = sql.Identifier("public", table)
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    compared = [
+        c for c in columns if c not in ("series_id", "bar_interval", "observed_at", "batch_id")
+    ]
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "create temporary table incoming on commit drop as select {} from {} limit 0"
+            ).format(names, target)
+        )
+        with cursor.copy(sql.SQL("copy incoming ({}) from stdin").format(names)) as copy:
+            for row in rows:
+                copy.write_row([_plain(value) for value in row])
+        cursor.execute(
+            sql.SQL(
+                """
+                insert into {target} ({names})
+                select {qualified} from incoming as i
+                where ({values}) is distinct from (
+                    select {stored} from {target} as t
+                    where (t.series_id, t.bar_interval, t.observed_at)
+                        = (i.series_id, i.bar_interval, i.observed_at)
+                    order by t.recorded_at desc limit 1)
+                """
+            ).format(
+                target=target,
+                names=names,
+                qualified=sql.SQL(", ").join(sql.Identifier("i", c) for c in columns),
+                values=sql.SQL("row({})").format(
+                    sql.SQL(", ").join(sql.Identifier("i", c) for c in compared)
+                ),
+                stored=sql.SQL("row({})").format(
+                    sql.SQL(", ").join(sql.Identifier("t", c) for c in compared)
+                ),
+            )
+        )
+        added = cursor.rowcount
+        cursor.execute("drop table incoming")
+    return added
+
+
+def append_raw(
+    conn: Connection, series_id: int, bar_interval: str, batch_id: UUID, bars: pd.DataFrame
+) -> int:
+    """Append raw bars.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Columns ``observed_at`` (open time), ``open, high, low, close, volume``.
+    """
+    rows = (
+        (series_id, bar_interval, row.observed_at, *(getattr(row, v) for v in _VALUES), batch_id)
+        for row in bars.itertuples(index=False)
+    )
+    columns = ("series_id", "bar_interval", "observed_at", *_VALUES, "batch_id")
+    return _append(conn, "price_bars", columns, rows)
+
+
+def append_clean(conn: Connection, bars: pd.DataFrame) -> int:
+    """Append clean bars: the raw columns plus ``series_id, bar_interval, state, flags``."""
+    columns = ("series_id", "bar_interval", "observed_at", *_VALUES, "state", "flags")
+    rows = (tuple(getattr(row, c) for c in columns) for row in bars.itertuples(index=False))
+    return _append(conn, "market_bars", columns, rows)
+
+
+def _read(
+    conn: Connection,
+    table: str,
+    extra: tuple[str, ...],
+    bar_interval: str,
+    as_of: datetime | None,
+    since: datetime | None,
+) -> pd.DataFrame:
+    query = sql.SQL(
+        """
+        select distinct on (b.series_id, b.observed_at)
+            b.series_id, s.mint, s.venue, s.symbol, s.instrument, s.multiplier, s.quote,
+            b.bar_interval, b.observed_at, {values}
+        from {table} as b join public.bar_series as s using (series_id)
+        where b.bar_interval = %(interval)s
+          and (%(as_of)s::timestamptz is null
+               or (b.recorded_at <= %(as_of)s and b.observed_at + %(length)s <= %(as_of)s))
+          and (%(since)s::timestamptz is null or b.observed_at >= %(since)s)
+        order by b.series_id, b.observed_at, b.recorded_at desc
+        """
+    ).format(
+        table=sql.Identifier("public", table),
+        values=sql.SQL(", ").join(sql.Identifier("b", c) for c in (*_VALUES, *extra)),
+    )
+    with conn.cursor() as cursor:
+        cursor.execute(
+            query,
+            {
+                "interval": bar_interval,
+                "as_of": as_of,
+                "since": since,
+                "length": INTERVALS[bar_interval],
+            },
+        )
+        names = [column.name for column in cursor.description or ()]
+        frame = pd.DataFrame(cursor.fetchall(), columns=names)
+    frame["observed_at"] = pd.to_datetime(frame["observed_at"], utc=True).dt.tz_localize(None)
+    for column in _VALUES:
+        frame[column] = frame[column].astype(float)
+    return frame
+
+
+def read_raw(
+    conn: Connection,
+    bar_interval: str,
+    as_of: datetime | None = None,
+    since: datetime | None = None,
+) -> pd.DataFrame:
+    """Raw bars as known at `as_of`: recorded and closed by then, the newest version of each."""
+    return _read(conn, "price_bars", ("batch_id",), bar_interval, as_of, since)
+
+
+def read_clean(
+    conn: Connection,
+    bar_interval: str,
+    as_of: datetime | None = None,
+    since: datetime | None = None,
+) -> pd.DataFrame:
+    """Clean bars as known at `as_of`."""
+    return _read(conn, "market_bars", ("state", "flags"), bar_interval, as_of, since)
+
+
+def batches_of(conn: Connection, series_ids: Iterable[int]) -> list[tuple[UUID, str]]:
+    """Batches (id, sha256) that the bars of these series came from."""
+    return conn.execute(
+        """
+        select batch_id, sha256 from public.source_batches
+        where batch_id in (select distinct batch_id from public.price_bars
+                           where series_id = any (%s))
+        order by batch_id
+        """,
+        (sorted(series_ids),),
+    ).fetchall()
