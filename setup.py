@@ -12,7 +12,7 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["portfolio_platform", "portfolio_platform.*"]),
     include_package_data=True,
-    entry_points={"console_scripts": ["portfolio-platform = portfolio_platform.cli:app"]},
+    entry_points={"console_scripts": ["portfolio-platform = portfolio_platform.cli:main"]},
     install_requires=[
         f"dagster=={DAGSTER}",
         f"dagster-webserver=={DAGSTER}",
@@ -48,6 +48,7 @@ setup(
         "prometheus-client",
         "apprise",
         "plotly",
+        "psutil",
         "rich",
         "typer",
     ],

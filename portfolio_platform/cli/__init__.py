@@ -1,0 +1,182 @@
+"""``portfolio-platform``: the command line. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from portfolio_platform.cli.progress import console
+
+app = typer.Typer(
+    name="portfolio-platform",
+    help="Portfolio decisions for Solana tokens: from account bytes to weights, plans and reports.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Write JSON to standard output."""
+    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")
+
+
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Say what is wrong on standard error; raise the returned exit."""
+    console.print(f"[red]error[/red] {message}", markup=True, soft_wrap=True)
+    return typer.Exit(code)
+
+
+@app.command()
+def up(as_json: JsonFlag = False) -> None:
+    """Start the embedded services (PostgreSQL, local chain) and print their environment."""
+    from portfolio_platform.cli import services
+    from portfolio_platform.settings import Settings
+
+    started = services.up(Settings(), lambda text: console.print(f"[dim]{text}[/dim]"))
+    environment = services.environment(started)
+    if as_json:
+        print_json(environment)
+    else:
+        for name, value in sorted(environment.items()):
+            sys.stdout.write(f"export {name}='{value}'\n")
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded services that `up` started."""
+    from portfolio_platform.cli import services
+    from portfolio_platform.settings import Settings
+
+    services.down(Settings(), lambda text: console.print(f"[dim]{text}[/dim]"))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run, print, stop.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the main job on the embedded default, then serve the Dagster UI and the API."""
+    from portfolio_platform.cli.demo import run_demo
+    from portfolio_platform.settings import Settings
+
+    raise typer.Exit(run_demo(Settings(), once=once, as_json=as_json))
+
+
+@app.command()
+def token(
+    user: Annotated[str | None, typer.Option(help="User id; default: the demo user.")] = None,
+    minutes: Annotated[int, typer.Option(help="Lifetime.", min=1)] = 60,
+) -> None:
+    """Issue a user token from the local key (embedded mode only)."""
+    from portfolio_platform.api.local_keys import issue_token
+    from portfolio_platform.cli.embedded_database import DEMO_USER
+    from portfolio_platform.settings import Settings
+
+    settings = Settings()
+    if settings.jwks_url or settings.supabase_url:
+        raise fail("tokens come from Supabase Auth here; sign in there")
+    issued = issue_token(settings.home_path, user or str(DEMO_USER), expires_in=minutes * 60)
+    sys.stdout.write(issued + "\n")
+
+
+@app.command()
+def decode(
+    files: Annotated[list[Path], typer.Argument(help="Account or transaction dumps.")],
+) -> None:
+    """Print what account dumps hold, one JSON object per file."""
+    from portfolio_platform.solana.inspect import describe_file
+
+    for file in files:
+        print_json(describe_file(file))
+
+
+@app.command("import-bars")
+def import_bars(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet of bars.")],
+    venue: Annotated[str, typer.Option(help="Where they were traded, e.g. bybit.")],
+    instrument: Annotated[str, typer.Option(help="spot, perp, oracle or pool.")],
+    interval: Annotated[str | None, typer.Option(help="1m, 1h or 1d; default: inferred.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="Symbol, where the file has no such column.")
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Import bars that you already have; every row is accounted for."""
+    from portfolio_platform.cli.bars import run_import
+    from portfolio_platform.settings import Settings
+
+    report = run_import(
+        Settings(),
+        file,
+        venue=venue,
+        instrument=instrument,
+        interval=interval,
+        symbol=symbol,
+        symbols=symbols.split(",") if symbols else None,
+    )
+    print_json(report, indent=None if as_json else 2)
+
+
+@app.command()
+def backtest(
+    spec: Annotated[Path, typer.Argument(help="Backtest spec (JSON).")],
+    as_json: JsonFlag = False,
+    check_lookahead: Annotated[
+        bool, typer.Option("--check-lookahead", help="Perturb the future, compare decisions.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the report page here.")] = None,
+) -> None:
+    """Store a backtest request, materialise it, wait, and print the report."""
+    from portfolio_platform.cli.backtests import run_backtest_command
+    from portfolio_platform.settings import Settings
+
+    raise typer.Exit(
+        run_backtest_command(
+            Settings(), spec, as_json=as_json, check_lookahead=check_lookahead, html=html
+        )
+    )
+
+
+@app.command()
+def explain(
+    version: Annotated[str, typer.Argument(help="Version of a weight set, plan or report.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Print the chain of inputs down to slots, accounts and sha256 of their bytes."""
+    from portfolio_platform.cli.lineage import run_explain
+    from portfolio_platform.settings import Settings
+
+    raise typer.Exit(run_explain(Settings(), version, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Say what is configured and reachable, and what is not, in plain words."""
+    from portfolio_platform.cli.doctor import examine
+    from portfolio_platform.settings import Settings
+
+    findings = examine(Settings())
+    if as_json:
+        print_json([finding.__dict__ for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"ok": "[green]ok[/green]   ", "off": "[dim]off[/dim]  "}.get(
+                finding.state, "[red]wrong[/red]"
+            )
+            console.print(f"{mark} {finding.subject}: {finding.detail}", soft_wrap=True)
+    raise typer.Exit(int(any(finding.state == "wrong" for finding in findings)))
+
+
+def main() -> None:
+    """Entry point: domain errors become one clear line and a non-zero exit."""
+    from portfolio_platform.cli.errors import explained
+
+    with explained():
+        app()

@@ -1,0 +1,45 @@
+"""Domain errors at the command line: one line that names the thing and the remedy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from pydantic import ValidationError
+
+from portfolio_platform.settings import ServicesNotRunning
+
+
+def domain_errors() -> tuple[type[Exception], ...]:
+    """Errors whose message is written for a person."""
+    from portfolio_platform.cli.services import ServiceFailed
+    from portfolio_platform.store.database import DatabaseUnreachable
+    from portfolio_platform.store.embedded import EmbeddedServerError
+    from portfolio_platform.store.requests import UnknownRow
+
+    return (
+        ServicesNotRunning,
+        ServiceFailed,
+        DatabaseUnreachable,
+        EmbeddedServerError,
+        UnknownRow,
+        psycopg.OperationalError,
+        FileNotFoundError,
+    )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn domain errors into one line on standard error and exit code 1."""
+    try:
+        yield
+    except ValidationError as error:
+        for problem in error.errors():
+            path = ".".join(str(part) for part in problem["loc"])
+            sys.stderr.write(f"error {error.title} {path}: {problem['msg']}\n")
+        sys.exit(1)
+    except domain_errors() as error:
+        sys.stderr.write(f"error {type(error).__name__}: {error}\n")
+        sys.exit(1)

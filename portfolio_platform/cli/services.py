@@ -1,0 +1,177 @@
+"""The embedded services: PostgreSQL and the local chain, started, found again and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from portfolio_platform.settings import SERVICES_FILE, Settings
+
+Say = Callable[[str], None]
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOCALNET_DEADLINE = 60.0
+
+
+class ServiceFailed(RuntimeError):
+    """An embedded service did not start; the message carries the end of its log."""
+
+
+def _alive(entry: dict[str, Any] | None) -> bool:
+    """Whether the process recorded in `entry` still runs (same pid and same start time)."""
+    if not entry:
+        return False
+    try:
+        process = psutil.Process(entry["pid"])
+        return (
+            abs(process.create_time() - entry["started"]) < 2
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def identify(pid: int) -> dict[str, Any]:
+    """Pid and start time: together they name one process for good."""
+    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def terminate(entry: dict[str, Any] | None, timeout: float = 10.0) -> None:
+    """End a process that we started: SIGTERM, then SIGKILL."""
+    if not _alive(entry):
+        return
+    assert entry is not None
+    process = psutil.Process(entry["pid"])
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout)
+    except psutil.TimeoutExpired:
+        process.kill()
+
+
+def tail(path: Path, lines: int = 8) -> str:
+    """End of a log file."""
+    if not path.exists():
+        return "no log"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own, its output in `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def start_localnet(settings: Settings, say: Say, *, accounts: list[Path]) -> dict[str, Any]:
+    """Start the local chain in the background and wait until it listens."""
+    home = settings.home_path
+    ready = home / "localnet.json"
+    ready.unlink(missing_ok=True)
+    log = home / "logs" / "localnet.log"
+    command = [sys.executable, "-m", "portfolio_platform.localnet", "--port", "0"]
+    command += ["--seed", str(settings.demo_seed), "--ready-file", str(ready)]
+    for directory in accounts:
+        command += ["--accounts", str(directory)]
+    child = spawn(command, log, dict(os.environ))
+    deadline = time.monotonic() + LOCALNET_DEADLINE
+    while not ready.exists():
+        if child.poll() is not None or time.monotonic() > deadline:
+            raise ServiceFailed(f"the local chain did not start: {tail(log)}")
+        time.sleep(0.05)
+    addresses = json.loads(ready.read_text())
+    say(f"local chain at {addresses['rpc_url']}")
+    return {**addresses, **identify(child.pid)}
+
+
+def write_services(settings: Settings, services: dict[str, Any]) -> None:
+    """Write the services file whole, readable by its owner alone (it holds passwords)."""
+    path = settings.home_path / SERVICES_FILE
+    partial = path.with_suffix(".partial")
+    partial.touch(mode=0o600)
+    partial.write_text(json.dumps(services, indent=1))
+    partial.replace(path)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Directory for Dagster's artifacts, with the repository's dagster.yaml in it."""
+    directory = settings.home_path / "dagster"
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(REPOSITORY / "dagster.yaml", directory / "dagster.yaml")
+    return directory
+
+
+def up(
+    settings: Settings, say: Say, *, owned: bool = False, accounts: list[Path] | None = None
+) -> dict[str, Any]:
+    """Start what is not configured and not running yet, and record where it is.
+
+    Parameters
+    ----------
+    owned : bool
+        The services end with this process (`demo`), instead of staying until `down`.
+    accounts : list of Path, optional
+        Serve these account dumps from the local chain instead of the demo market.
+
+    Returns
+    -------
+    dict
+        Environment variables (upper case) and the state of what was started (lower case).
+    """
+    home = settings.home_path
+    home.mkdir(parents=True, exist_ok=True)
+    services = settings.services()
+    if settings.database_url is None:
+        from portfolio_platform.cli.embedded_database import start_database
+
+        services |= start_database(home, say, daemon=not owned)
+    else:
+        from portfolio_platform.cli.embedded_database import migrate_external
+
+        services |= migrate_external(settings, say)
+    if settings.rpc_urls is None and not _alive(services.get("localnet")):
+        localnet = start_localnet(settings, say, accounts=accounts or [])
+        services["localnet"] = localnet
+        services["SOLANA_RPC_URLS"] = localnet["rpc_url"]
+        services["SOLANA_WS_URL"] = localnet["ws_url"]
+        services["PORTFOLIO_HISTORY_BASE_URL"] = localnet["udf_url"]
+        services["PORTFOLIO_UNIVERSE"] = localnet["universe"]
+    services["DAGSTER_HOME"] = str(dagster_home(settings))
+    services["PORTFOLIO_HOME"] = str(home)
+    write_services(settings, services)
+    return services
+
+
+def down(settings: Settings, say: Say) -> None:
+    """Stop what `up` started, and nothing else."""
+    services = settings.services()
+    for name in ("api", "ui", "daemon", "localnet"):
+        if _alive(services.get(name)):
+            terminate(services[name])
+            say(f"{name} stopped")
+    from portfolio_platform.cli.embedded_database import stop_database
+
+    if stop_database(settings.home_path):
+        say("PostgreSQL stopped")
+    (settings.home_path / SERVICES_FILE).unlink(missing_ok=True)
+
+
+def environment(services: dict[str, Any]) -> dict[str, str]:
+    """The part of the services record that is environment variables."""
+    return {key: str(value) for key, value in services.items() if key.isupper()}
