@@ -4,6 +4,7 @@ from portfolio_platform.solana.layouts.base import Layout, fields
 
 V2_MAGIC = bytes.fromhex("d4c3b2a1")
 V2_TYPE_PRICE = 3
+V2_OTHER_TYPES = {1: "pyth_mapping_v2", 2: "pyth_product_v2", 4: "pyth_test_v2"}
 V2_STATUS_TRADING = 1
 
 PRICE_V2 = Layout(

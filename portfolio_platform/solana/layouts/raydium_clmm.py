@@ -23,6 +23,8 @@ POOL = Layout(
         liquidity=("u128", 237),
         sqrt_price=("u128", 253),
         tick_current=("i32", 269),
+        fee_growth_global_0=("u128", 277),
+        fee_growth_global_1=("u128", 293),
         status=("u8", 389),
         tick_array_bitmap=("u64", 904, 16),
     ),

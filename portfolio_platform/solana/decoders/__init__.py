@@ -1,0 +1,1 @@
+"""One module per family of accounts: bytes to raw values and derived figures."""
