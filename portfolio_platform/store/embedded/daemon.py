@@ -1,0 +1,34 @@
+"""The supervising process of `portfolio-platform up`: a client that stays until `down`."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from portfolio_platform.store.embedded import locks
+from portfolio_platform.store.embedded.server import EmbeddedServer
+
+
+def main(home: Path, major: int) -> int:
+    """Hold the server of `home` until SIGTERM or SIGINT."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    base = home / "postgres" / str(major)
+    held = locks.try_lock(base / "daemon.lock")
+    if held is None:
+        return 0  # another daemon was first
+    (base / "daemon.pid").write_text(f"{os.getpid()}\n")
+    leaving = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: leaving.set())
+    server = EmbeddedServer.ensure(home, major)
+    logging.info("PostgreSQL %d runs as pid %s on port %d", major, server.pid, server.port)
+    leaving.wait()
+    server.stop()
+    os.close(held)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
