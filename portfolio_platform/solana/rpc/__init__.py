@@ -1,0 +1,29 @@
+"""Asking the network: an endpoint pool with limits, retries, hedging and a deadline per call."""
+
+from portfolio_platform.solana.rpc.errors import (
+    DeadlineExceeded,
+    InvalidCall,
+    MalformedReply,
+    NativePanic,
+    PermanentFailure,
+    RpcError,
+    ScanTooWide,
+    SlotSkipped,
+    Unavailable,
+)
+from portfolio_platform.solana.rpc.pool import KEYS_PER_REQUEST, PoolSettings, RpcPool
+
+__all__ = [
+    "KEYS_PER_REQUEST",
+    "DeadlineExceeded",
+    "InvalidCall",
+    "MalformedReply",
+    "NativePanic",
+    "PermanentFailure",
+    "PoolSettings",
+    "RpcError",
+    "RpcPool",
+    "ScanTooWide",
+    "SlotSkipped",
+    "Unavailable",
+]
