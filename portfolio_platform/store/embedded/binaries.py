@@ -77,17 +77,27 @@ def reachable(install: Path, user: ServiceUser) -> Path:
     identity = f"{install}:{stamp.st_size}:{stamp.st_mtime_ns}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:12]
     place = public_place(user)
-    copy = place / f"{install.name}-{name}"
-    if not copy.exists():
-        partial = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=place))
+    copies = place / f"{install.name}-{name}"
+    copy = copies / install.parent.name / install.name
+    if not copies.exists():
+        partial = Path(tempfile.mkdtemp(prefix=f"{copies.name}.", dir=place))
         try:
-            shutil.copytree(install, partial / "tree", symlinks=True)
-            for directory, _, _ in os.walk(partial / "tree"):
-                os.chmod(directory, 0o755)
+            _copy_tree(install, partial / "tree" / install.parent.name / install.name)
+            libraries = install.parent.with_name(f"{install.parent.name}.libs")
+            if libraries.is_dir():  # the run path of the programs leads there
+                _copy_tree(libraries, partial / "tree" / libraries.name)
+            (partial / "tree").chmod(0o755)
             with contextlib.suppress(OSError):  # another starter was first
-                os.rename(partial / "tree", copy)
+                os.rename(partial / "tree", copies)
         finally:
             shutil.rmtree(partial)
     if not user.can_enter(copy / "bin" / "postgres"):
         raise ServiceUserError(f"{user.name} cannot run the copied binaries in {copy}")
     return copy
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True)
+    target.parent.chmod(0o755)
+    for directory, _, _ in os.walk(target):
+        os.chmod(directory, 0o755)

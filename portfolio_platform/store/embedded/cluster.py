@@ -102,8 +102,18 @@ class Cluster:
         return abs(int(first)) if first.lstrip("-").isdigit() else None
 
     def password(self, role: str) -> str:
-        """Password of `role` for TCP connections."""
+        """Password of `role` for TCP connections.
+
+        Raises
+        ------
+        EmbeddedServerError
+            No password was made for that role.
+        """
         credentials = json.loads((self.base / "credentials.json").read_text())
+        if role not in credentials:
+            raise EmbeddedServerError(
+                f"no password for role {role!r}; known: {', '.join(sorted(credentials))}"
+            )
         return str(credentials[role])
 
     def check_version(self) -> None:

@@ -199,7 +199,7 @@ class EmbeddedServer:
         return self._cluster.binary(name)
 
     def password(self, role: str = "postgres") -> str:
-        """Password of `supabase_admin`, `postgres` or `authenticator`."""
+        """Password of `supabase_admin`, `postgres`, `authenticator` or `portfolio_api`."""
         return self._cluster.password(role)
 
     def url(
