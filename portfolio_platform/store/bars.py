@@ -67,13 +67,33 @@ def save_series(
             (mint, venue, symbol, instrument, multiplier, quote, listed_from, listed_to)
         values (%s, %s, %s, %s, %s, %s, coalesce(%s, '-infinity'::timestamptz), %s)
         on conflict (venue, symbol, instrument, listed_from) do update
-            set listed_to = excluded.listed_to, mint = excluded.mint
+            set listed_to = coalesce(excluded.listed_to, bar_series.listed_to),
+                mint = excluded.mint
         returning series_id
         """,
         (mint, venue, symbol, instrument, multiplier, quote, listed_from, listed_to),
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def series(conn: Connection) -> dict[int, dict[str, Any]]:
+    """All series by id, each with its token's symbol as ``symbol_base``.
+
+    A series that was never closed has ``listed_from`` None where it is open to the past.
+    """
+    with conn.cursor() as cursor:
+        cursor.execute(
+            """
+            select s.series_id, s.mint, s.venue, s.symbol, s.instrument, s.multiplier, s.quote,
+                   nullif(s.listed_from, '-infinity') as listed_from, s.listed_to,
+                   t.symbol as symbol_base, t.is_stable, t.token_group
+            from public.bar_series as s join public.tokens as t using (mint)
+            """
+        )
+        names = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    return {row["series_id"]: row for row in rows}
 
 
 def _plain(value: Any) -> Any:

@@ -81,6 +81,21 @@ def save_tokens(conn: Connection, tokens: Iterable[Mapping[str, Any]]) -> int:
     return changed
 
 
+def register_token(conn: Connection, mint: str, symbol: str) -> None:
+    """Make a token known by its symbol; one that is already known is left as it is."""
+    conn.execute(
+        "insert into public.tokens (mint, symbol) values (%s, %s) on conflict do nothing",
+        (mint, symbol),
+    )
+
+
+def watched(conn: Connection) -> list[tuple[str, str, str | None]]:
+    """Accounts of the universe: (pubkey, role, mint)."""
+    return conn.execute(
+        "select pubkey, role, mint from chain.watched_accounts order by pubkey"
+    ).fetchall()
+
+
 def watch_accounts(
     conn: Connection, universe: str, accounts: Iterable[tuple[str, str, str | None]]
 ) -> None:
@@ -99,18 +114,18 @@ def watch_accounts(
 
 def save_snapshot(
     conn: Connection, slot: int, observed_at: datetime, accounts: Sequence[AccountRow]
-) -> tuple[uuid.UUID, dict[str, int]]:
+) -> tuple[uuid.UUID, dict[tuple[str, int], int]]:
     """Store account bytes, once per content, and one row per (account, slot, content).
 
     Returns
     -------
     fetch_id : UUID
         Names this fetch; the facts of one fetch are decoded together.
-    ids : dict of str to int
-        ``snapshot_id`` of each pubkey.
+    ids : dict of (pubkey, slot) to int
+        ``snapshot_id`` of each account row.
     """
     fetch_id = uuid.uuid4()
-    ids: dict[str, int] = {}
+    ids: dict[tuple[str, int], int] = {}
     with conn.cursor() as cursor:
         digests = [hashlib.sha256(account.data).hexdigest() for account in accounts]
         cursor.executemany(
@@ -142,7 +157,7 @@ def save_snapshot(
             )
             row = cursor.fetchone()
             assert row is not None
-            ids[account.pubkey] = int(row[0])
+            ids[account.pubkey, account.slot] = int(row[0])
         cursor.execute(
             "insert into chain.fetches (fetch_id, slot, snapshot_ids, observed_at) "
             "values (%s, %s, %s, %s)",
@@ -211,7 +226,7 @@ def latest_fetch(conn: Connection, as_of: datetime | None = None) -> list[dict[s
     with conn.cursor() as cursor:
         cursor.execute(
             """
-            select s.snapshot_id, s.pubkey, s.owner, s.lamports, f.slot, f.observed_at, d.data
+            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, f.observed_at, d.data
             from (select * from chain.fetches
                   where %(as_of)s::timestamptz is null or recorded_at <= %(as_of)s
                   order by slot desc, recorded_at desc limit 1) as f
