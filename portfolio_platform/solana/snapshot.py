@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from portfolio_platform.solana.decode import decode
@@ -25,6 +26,12 @@ _REREADS = 2
 
 class IncoherentSnapshot(RuntimeError):
     """Accounts that must share a slot do not."""
+
+
+@lru_cache(maxsize=8192)
+def _decode_once(owner: str | None, data: bytes) -> Decoded | Refused:
+    """The same bytes are asked for by prices, pools and holdings; the answer is read-only."""
+    return decode(owner, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,10 @@ class AccountRecord:
         """Values of the bytes, or the reason for having none."""
         if self.error is not None:
             return Refused(f"{self.pubkey}: {self.error}", "empty")
-        return decode(self.owner, self.data, self.pubkey)
+        answer = _decode_once(self.owner, self.data)
+        if isinstance(answer, Refused):
+            return Refused(f"{self.pubkey}: {answer.reason}", answer.code, answer.kind)
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +235,11 @@ async def _discover_wallets(
                 key = entry.get("pubkey") if isinstance(entry, dict) else None
                 if is_key(key):
                     found.append(str(key))
-        anchors[wallet] = Dependencies(tuple(sorted(found)))
+        if len(found) < _KEYS_WITH_CLOCK:
+            anchors[wallet] = Dependencies(tuple(sorted(found)))
+        else:
+            # More accounts than one call can carry: each stands alone, at the slot of its call.
+            anchors |= {key: Dependencies() for key in found if key not in anchors}
 
 
 async def _discover(
@@ -247,13 +261,15 @@ async def _discover(
 
 
 def _pack(anchors: Mapping[str, Dependencies]) -> list[list[tuple[str, tuple[str, ...]]]]:
-    """Groups into calls: no group is split unless it alone is too large for one call."""
+    """Groups into calls; no group is ever split."""
     calls: list[list[tuple[str, tuple[str, ...]]]] = []
     current: list[tuple[str, tuple[str, ...]]] = []
     keys: set[str] = set()
     largest_first = sorted(anchors.items(), key=lambda item: (-len(item[1].all), item[0]))
     for anchor, needs in largest_first:
-        members = tuple(dict.fromkeys((anchor, *needs.all)))[:_KEYS_WITH_CLOCK]
+        members = tuple(dict.fromkeys((anchor, *needs.all)))
+        if len(members) > _KEYS_WITH_CLOCK:
+            raise IncoherentSnapshot(f"{anchor} depends on more accounts than one call can read")
         if current and len(keys | set(members)) > _KEYS_WITH_CLOCK:
             calls.append(current)
             current, keys = [], set()
