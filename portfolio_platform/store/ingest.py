@@ -89,26 +89,65 @@ def register_token(conn: Connection, mint: str, symbol: str) -> None:
     )
 
 
-def watched(conn: Connection) -> list[tuple[str, str, str | None]]:
-    """Accounts of the universe: (pubkey, role, mint)."""
-    return conn.execute(
-        "select pubkey, role, mint from chain.watched_accounts order by pubkey"
+def universe(conn: Connection) -> dict[str, Any] | None:
+    """The watched universe as it was read last, in the form of its JSON; None before the first."""
+    head = conn.execute(
+        "select name, hub from chain.universes order by recorded_at desc limit 1"
+    ).fetchone()
+    if head is None:
+        return None
+    accounts = conn.execute(
+        "select pubkey, role, mint from chain.watched_accounts where universe = %s "
+        "order by role, pubkey",
+        (head[0],),
     ).fetchall()
+    tokens = conn.execute(
+        "select mint, symbol, coalesce(name, ''), decimals, is_stable, token_group, history_symbol "
+        "from public.tokens where decimals is not null order by mint"
+    ).fetchall()
+    return {
+        "name": head[0],
+        "hub": head[1],
+        "accounts": [{"pubkey": k, "role": role, "mint": mint} for k, role, mint in accounts],
+        "tokens": [
+            {
+                "mint": mint,
+                "symbol": symbol,
+                "name": name,
+                "decimals": decimals,
+                "stable": stable,
+                "group": group,
+                "history_symbol": history_symbol,
+            }
+            for mint, symbol, name, decimals, stable, group, history_symbol in tokens
+        ],
+    }
 
 
 def watch_accounts(
-    conn: Connection, universe: str, accounts: Iterable[tuple[str, str, str | None]]
+    conn: Connection, name: str, hub: str, accounts: Iterable[tuple[str, str, str | None]]
 ) -> None:
-    """Record which accounts the universe watches: (pubkey, role, mint)."""
+    """Record what the universe watches now: (pubkey, role, mint). Others are watched no more."""
+    conn.execute(
+        "insert into chain.universes (name, hub) values (%s, %s) "
+        "on conflict (name) do update set hub = excluded.hub, recorded_at = now()",
+        (name, hub),
+    )
+    listed = list(accounts)
+    conn.execute(
+        "delete from chain.watched_accounts where (pubkey, role) not in "
+        "(select * from unnest(%s::text[], %s::text[]))",
+        ([pubkey for pubkey, _, _ in listed], [role for _, role, _ in listed]),
+    )
     with conn.cursor() as cursor:
         cursor.executemany(
             """
             insert into chain.watched_accounts (pubkey, role, mint, universe)
             values (%s, %s, %s, %s)
-            on conflict (pubkey) do update
-                set role = excluded.role, mint = excluded.mint, universe = excluded.universe
+            on conflict (pubkey, role) do update
+                set mint = excluded.mint, universe = excluded.universe
             """,
-            [(pubkey, role, mint, universe) for pubkey, role, mint in accounts],
+            [(pubkey, role, mint, name) for pubkey, role, mint in listed],
         )
 
 
@@ -221,12 +260,13 @@ def latest_fetch(conn: Connection, as_of: datetime | None = None) -> list[dict[s
     Returns
     -------
     list of dict
-        ``snapshot_id, pubkey, owner, lamports, slot, observed_at, data``; empty before the first.
+        ``snapshot_id, pubkey, owner, lamports, slot, sha256, observed_at, data``; empty before the first.
     """
     with conn.cursor() as cursor:
         cursor.execute(
             """
-            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, f.observed_at, d.data
+            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, s.sha256,
+                   f.observed_at, d.data
             from (select * from chain.fetches
                   where %(as_of)s::timestamptz is null or recorded_at <= %(as_of)s
                   order by slot desc, recorded_at desc limit 1) as f

@@ -22,12 +22,19 @@ create table public.tokens (
 );
 comment on table public.tokens is 'Assets by mint; an instrument with no known mint is venue:SYMBOL.';
 
+create table chain.universes (
+    name        text primary key,
+    hub         text not null,
+    recorded_at timestamptz not null default now()
+);
+
 create table chain.watched_accounts (
-    pubkey      text primary key,
+    pubkey      text not null,
     role        text not null check (role in ('mint', 'pool', 'oracle', 'reserve', 'stake_pool', 'wallet')),
     mint        text,
-    universe    text not null,
-    recorded_at timestamptz not null default now()
+    universe    text not null references chain.universes (name),
+    recorded_at timestamptz not null default now(),
+    primary key (pubkey, role)
 );
 
 create table public.source_batches (

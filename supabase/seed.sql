@@ -1,0 +1,1 @@
+-- The platform's own strategies; users add theirs as rows.
