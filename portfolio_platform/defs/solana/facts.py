@@ -140,9 +140,7 @@ def quarantine_refused(conn: Connection, stored: StoredSnapshot) -> list[dict[st
     return refused
 
 
-def save_prices(
-    conn: Connection, stored: StoredSnapshot, settings: Settings
-) -> list[PriceVerdict]:
+def save_prices(conn: Connection, stored: StoredSnapshot, settings: Settings) -> list[PriceVerdict]:
     """Judge every price of the snapshot and store it with its verdict.
 
     A refused oracle is quarantined with the reasons as well.
@@ -202,9 +200,7 @@ def save_prices(
     return verdicts
 
 
-def _anchors(
-    stored: StoredSnapshot, role: str
-) -> list[tuple[AccountRecord, Decoded, str | None]]:
+def _anchors(stored: StoredSnapshot, role: str) -> list[tuple[AccountRecord, Decoded, str | None]]:
     """Decoded accounts of a role with the mint they are about, at the slot of their group."""
     found = []
     for account in stored.universe.accounts:

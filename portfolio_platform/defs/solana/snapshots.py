@@ -63,7 +63,10 @@ def store_universe(conn: Connection, universe: Universe) -> None:
         ],
     )
     ingest.watch_accounts(
-        conn, universe.name, universe.hub, [(one.pubkey, one.role, one.mint) for one in universe.accounts]
+        conn,
+        universe.name,
+        universe.hub,
+        [(one.pubkey, one.role, one.mint) for one in universe.accounts],
     )
 
 

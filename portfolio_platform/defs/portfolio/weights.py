@@ -1,0 +1,178 @@
+"""Optimal weights of a strategy at a moment, as a version with its lineage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from pydantic import ValidationError
+
+from portfolio_platform.defs.market.bars import last_time, market_panel, price_panel
+from portfolio_platform.defs.market.metrics import SUBJECT as METRICS
+from portfolio_platform.defs.market.metrics import NoBars
+from portfolio_platform.market.panel import MarketPanel
+from portfolio_platform.optimization import PricePanel, Solution, StrategySpec, decide
+from portfolio_platform.store import latest
+from portfolio_platform.store.publish import Input, Published, publish, sha256_of
+from portfolio_platform.store.publish import latest as latest_version
+from portfolio_platform.store.requests import StrategyRow
+
+
+@dataclass(frozen=True)
+class History:
+    """Panel of one interval, what it was built from, and what was published from it before."""
+
+    panel: PricePanel
+    inputs: tuple[Input, ...]
+    as_of: datetime
+    refused: dict[str, str]
+
+
+def refused_mints(conn: Connection, as_of: datetime | None = None) -> dict[str, str]:
+    """Mints that have prices on the chain of which none was accepted, and why."""
+    reasons: dict[str, set[str]] = {}
+    accepted = set()
+    for row in latest.prices(conn, as_of):
+        if row["verdict"] == "accepted":
+            accepted.add(row["mint"])
+        reasons.setdefault(row["mint"], set()).update(row["reasons"])
+    return {
+        mint: "price refused: " + ", ".join(sorted(why))
+        for mint, why in reasons.items()
+        if mint not in accepted
+    }
+
+
+def history(
+    conn: Connection, interval: str, prefer: tuple[str, ...], as_of: datetime | None = None
+) -> History:
+    """What a decision may look at: clean closes of tokens whose price was not refused.
+
+    Raises
+    ------
+    NoBars
+        There is no clean bar of that interval.
+    """
+    market, inputs = market_panel(conn, interval, prefer, as_of)
+    moment = last_time(market)
+    if moment is None:
+        raise NoBars(f"no clean {interval} bars; materialise market_bars first")
+    refused = refused_mints(conn, as_of)
+    yields = {
+        row["mint"]: float(row["supply_apr"])
+        for row in latest.reserves(conn, as_of)
+        if row["supply_apr"] is not None
+    }
+    found = list(inputs)
+    metrics = latest_version(conn, "metrics", METRICS, as_of)
+    if metrics is not None:
+        found.append(Input("version", str(metrics["version"]), metrics["content_hash"]))
+    kept = _without(market, refused)
+    return History(price_panel(conn, kept, yields), tuple(found), moment, refused)
+
+
+def _without(panel: MarketPanel, refused: dict[str, str]) -> MarketPanel:
+    from dataclasses import replace
+
+    keep = [column for column, asset in enumerate(panel.assets) if asset not in refused]
+    return replace(
+        panel,
+        assets=tuple(panel.assets[column] for column in keep),
+        close=panel.close[:, keep],
+        quote_volume=panel.quote_volume[:, keep],
+    )
+
+
+def publish_weights(
+    conn: Connection,
+    strategy: StrategyRow,
+    past: History,
+    *,
+    code_version: str,
+    run_id: str | None,
+) -> tuple[Published, Solution]:
+    """Decide and publish; a typed outcome without weights is published as such.
+
+    The last good weights stay the latest ones: readers take the newest version whose status is
+    ``optimal`` and are told about a newer failure.
+
+    Raises
+    ------
+    ValidationError
+        The stored spec is not valid (the message carries the path of the field).
+    """
+    spec = StrategySpec.model_validate(strategy.spec)
+    costs = spec.turnover is not None or spec.cost_bps > 0
+    current = previous_weights(conn, strategy) if costs else None
+    solution = decide(spec, past.panel, past.as_of, current=current)
+    content = solution.content()
+    content["excluded"] = {**content["excluded"], **past.refused}
+    stored = solution.to_json() | {"excluded": content["excluded"]}
+    inputs = [
+        *past.inputs,
+        Input(
+            "strategy",
+            str(strategy.strategy_id),
+            sha256_of(spec.model_dump(mode="json")),
+            {"slug": strategy.slug},
+        ),
+    ]
+    published = publish(
+        conn,
+        kind="weights",
+        subject=strategy.subject,
+        user_id=strategy.user_id,
+        content=content,
+        inputs=inputs,
+        rows={
+            "weight_sets": [
+                {
+                    "strategy_id": strategy.strategy_id,
+                    "status": solution.status,
+                    "reason": solution.reason,
+                    "solution": stored,
+                    "report": risk_report(spec, past, solution),
+                }
+            ],
+            "weights": [
+                {"mint": mint, "weight": weight} for mint, weight in solution.weights.items()
+            ],
+        },
+        as_of=past.as_of,
+        code_version=code_version,
+        run_id=run_id,
+    )
+    return published, solution
+
+
+def risk_report(spec: StrategySpec, past: History, solution: Solution) -> dict[str, Any]:
+    """Risk of the weights as stored for the API; empty where there are none."""
+    return {}
+
+
+def previous_weights(conn: Connection, strategy: StrategyRow) -> dict[str, float] | None:
+    """The last good weights, which turnover limits and costs refer to."""
+    rows = conn.execute(
+        """
+        select w.mint, w.weight from public.weights as w
+        where w.version = (
+            select v.version from public.versions as v join public.weight_sets as s using (version)
+            where v.kind = 'weights' and v.subject = %s and s.status = 'optimal'
+            order by v.recorded_at desc, v.version limit 1)
+        """,
+        (strategy.subject,),
+    ).fetchall()
+    return dict(rows) or None
+
+
+def broken_spec(strategy: StrategyRow) -> str | None:
+    """Why a stored spec cannot be used, or None."""
+    try:
+        StrategySpec.model_validate(strategy.spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        return f"strategy {strategy.slug}: {path}: {first['msg']}"
+    return None

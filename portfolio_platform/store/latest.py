@@ -1,0 +1,107 @@
+"""The newest facts known at a time: prices with verdicts, pools, reserves, rates, holdings.
+
+Each read takes the newest recording of the newest observation; a row learnt after ``as_of`` is not
+there yet, whatever time it is about.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+
+def _rows(conn: Connection, query: str, **parameters: Any) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query.encode(), parameters).fetchall()
+
+
+def prices(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    """Every source's price in the newest judged snapshot, refused ones included.
+
+    Columns ``price_id, mint, source, pubkey, slot, price, confidence, depth, verdict, reasons,
+    observed_at, sha256``.
+    """
+    return _rows(
+        conn,
+        """
+        select distinct on (p.mint, p.pubkey, p.source)
+            p.price_id, p.mint, p.source, p.pubkey, p.slot, p.price, p.confidence, p.depth,
+            p.verdict, p.reasons, p.observed_at, s.sha256
+        from public.token_prices as p join chain.account_snapshots as s using (snapshot_id)
+        where p.observed_at = (select max(observed_at) from public.token_prices
+                               where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s))
+          and (%(as_of)s::timestamptz is null or p.recorded_at <= %(as_of)s)
+        order by p.mint, p.pubkey, p.source, p.recorded_at desc, p.price_id desc
+        """,
+        as_of=as_of,
+    )
+
+
+def pools(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    """Newest state of each pool."""
+    return _rows(
+        conn,
+        """
+        select distinct on (pubkey) pool_state_id, pubkey, kind, mint_a, mint_b, snapshot_id,
+            account_ids, slot, spot_price, fee_bps, depth_50bps, depth_100bps, refused, state,
+            observed_at
+        from public.pool_states where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        order by pubkey, slot desc, recorded_at desc, pool_state_id desc
+        """,
+        as_of=as_of,
+    )
+
+
+def reserves(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    """Newest state of each lending reserve."""
+    return _rows(
+        conn,
+        """
+        select distinct on (pubkey) * from public.lending_reserves where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        order by pubkey, slot desc, recorded_at desc, reserve_id desc
+        """,
+        as_of=as_of,
+    )
+
+
+def stake_rates(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    """Newest exchange rate of each stake pool."""
+    return _rows(
+        conn,
+        """
+        select distinct on (pubkey) * from public.stake_pool_rates where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        order by pubkey, slot desc, recorded_at desc, rate_id desc
+        """,
+        as_of=as_of,
+    )
+
+
+def holdings(conn: Connection, wallet: str, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    """Balances of a wallet at its newest slot."""
+    return _rows(
+        conn,
+        """
+        select distinct on (token_account) h.*, s.sha256
+        from public.wallet_holdings as h join chain.account_snapshots as s using (snapshot_id)
+        where h.wallet = %(wallet)s and (%(as_of)s::timestamptz is null or h.recorded_at <= %(as_of)s)
+          and h.slot = (select max(slot) from public.wallet_holdings
+                        where wallet = %(wallet)s and (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s))
+        order by token_account, h.recorded_at desc, holding_id desc
+        """,
+        as_of=as_of,
+        wallet=wallet,
+    )
+
+
+def tokens(conn: Connection) -> dict[str, dict[str, Any]]:
+    """All tokens by mint."""
+    return {
+        row["mint"]: row
+        for row in _rows(
+            conn,
+            "select mint, symbol, decimals, is_stable, token_group, extensions from public.tokens",
+        )
+    }
