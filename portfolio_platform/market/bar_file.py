@@ -41,6 +41,7 @@ from portfolio_platform.market.series import (
     BarSeries,
     Instrument,
     InstrumentKind,
+    instrument_kind,
     interval_length,
     iso,
 )
@@ -178,7 +179,7 @@ def read_bars(
     if not len(frame):
         raise UnreadableFile(file, "the file has a header and no row")
     columns = match_columns(file, frame)
-    kind = InstrumentKind(kind)
+    kind = instrument_kind(kind)
 
     if "symbol" in columns:
         if symbol is not None:

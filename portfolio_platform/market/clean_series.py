@@ -11,6 +11,7 @@ import pandas as pd
 from portfolio_platform.market.price_rules import FLAGS, MISSING, UNUSABLE
 from portfolio_platform.market.series import (
     FIELDS,
+    UTC_ALIGNED,
     BarSeries,
     Instrument,
     InstrumentKind,
@@ -47,7 +48,7 @@ class CleanSeries:
     volume: np.ndarray
     turnover: np.ndarray
     flags: np.ndarray
-    phase: np.timedelta64 = np.timedelta64(0, "ns")
+    phase: np.timedelta64 = UTC_ALIGNED
 
     def __len__(self) -> int:
         return len(self.opened_at)

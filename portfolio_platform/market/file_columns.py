@@ -70,7 +70,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(
             path,
             encoding="utf-8-sig",
-            float_precision="round_trip",
             low_memory=False,
             skip_blank_lines=False,
         )
@@ -149,6 +148,7 @@ def _unix(values: np.ndarray) -> np.ndarray:
         (1e17, 9.2e18, 1_000_000_000),
     ):
         rows = np.isfinite(values) & (size >= least) & (size < most)
-        nanoseconds = np.rint(values[rows]).astype(np.int64) * (1_000_000_000 // per_second)
-        out[rows] = nanoseconds.astype("datetime64[ns]")
+        # Float64 holds microseconds of this century exactly, nanoseconds not.
+        microseconds = np.rint(values[rows] * (1_000_000 / per_second)).astype(np.int64)
+        out[rows] = microseconds.astype("datetime64[us]")
     return out

@@ -95,7 +95,8 @@ def _price_metrics(
     values["days_of_history"] = float(len(priced) * days_per_bar)
     values["missing_share"] = None
     if len(priced):
-        values["missing_share"] = float(np.isnan(close[priced[0] :]).mean())
+        bars = len(close) - int(priced[0]) + late
+        values["missing_share"] = 1.0 - len(priced) / bars
     else:
         reasons["missing_share"] = "no usable bar up to as_of"
     stale = _why_stale(panel, priced, late, settings)

@@ -86,6 +86,6 @@ def resample(series: CleanSeries, interval: str, *, completeness: float = 0.75) 
 
 
 def _sum(column: np.ndarray, rows: np.ndarray, index: np.ndarray, n_bars: int) -> np.ndarray:
-    """Sum per bar; NaN where any usable finer bar did not record it, so that none is understated."""
+    """Sum per bar; NaN where any usable finer bar did not record it (never understated)."""
     total: np.ndarray = np.bincount(index, weights=column[rows], minlength=n_bars)
     return total

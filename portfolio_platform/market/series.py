@@ -42,6 +42,10 @@ INTERVALS: dict[str, np.timedelta64] = {
 """Supported bar lengths; all fixed, so a calendar month is not one."""
 
 
+UTC_ALIGNED = np.timedelta64(0, "ns")
+"""Phase of bars that open on whole multiples of their interval since the epoch."""
+
+
 def interval_length(interval: str) -> np.timedelta64:
     """Length of a named interval in nanoseconds; refuses an unknown name."""
     try:
@@ -74,6 +78,16 @@ class InstrumentKind(StrEnum):
     PERP = "perp"
     ORACLE = "oracle"
     POOL = "pool"
+
+
+def instrument_kind(kind: InstrumentKind | str) -> InstrumentKind:
+    """The kind of that name; refuses an unknown one with :class:`~.errors.InstrumentError`."""
+    try:
+        return InstrumentKind(kind)
+    except ValueError:
+        raise InstrumentError(
+            f"instrument kind {kind!r} is not one of {', '.join(InstrumentKind)}"
+        ) from None
 
 
 def _utc(when: datetime | None, name: str) -> datetime | None:
@@ -115,7 +129,7 @@ class Instrument:
     listing: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", InstrumentKind(self.kind))
+        object.__setattr__(self, "kind", instrument_kind(self.kind))
         object.__setattr__(self, "listed_from", _utc(self.listed_from, "listed_from"))
         object.__setattr__(self, "listed_to", _utc(self.listed_to, "listed_to"))
         if not self.venue or not self.symbol:
@@ -144,12 +158,7 @@ class Instrument:
         renames: Mapping[str, str] = RENAMES,
     ) -> Instrument:
         """Instrument from a venue symbol; see :func:`~.symbols.parse_symbol` for the errors."""
-        try:
-            parsed_kind = InstrumentKind(kind)
-        except ValueError:
-            raise InstrumentError(
-                f"instrument kind {kind!r} is not one of {', '.join(InstrumentKind)}"
-            ) from None
+        parsed_kind = instrument_kind(kind)
         parsed = parse_symbol(symbol, quote=quote, renames=renames)
         return cls(
             venue=venue,
@@ -233,7 +242,7 @@ class BarSeries:
     close: np.ndarray
     volume: np.ndarray
     turnover: np.ndarray
-    phase: np.timedelta64 = np.timedelta64(0, "ns")
+    phase: np.timedelta64 = UTC_ALIGNED
 
     def __post_init__(self) -> None:
         interval_length(self.interval)
@@ -255,7 +264,7 @@ class BarSeries:
         interval: str,
         frame: pd.DataFrame,
         *,
-        phase: np.timedelta64 = np.timedelta64(0, "ns"),
+        phase: np.timedelta64 = UTC_ALIGNED,
     ) -> BarSeries:
         """Series from a frame with `opened_at`, OHLC and optionally `volume`, `turnover`.
 
@@ -322,8 +331,8 @@ def splice(first: BarSeries, second: BarSeries) -> BarSeries:
             )
     if len(first) and len(second) and first.opened_at.max() >= second.opened_at.min():
         raise MixedInstruments(f"{a.key} and {b.key} overlap in time: nothing to continue")
+    opened_at = np.concatenate([first.opened_at, second.opened_at])
     columns = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("opened_at", *FIELDS)
+        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in FIELDS
     }
-    return replace(second, **columns)
+    return BarSeries(b, second.interval, opened_at, phase=second.phase, **columns)

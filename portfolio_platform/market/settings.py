@@ -69,7 +69,7 @@ class CleaningSettings(BaseModel):
     large_move: float = Field(
         default=0.405,
         gt=0,
-        description="Log close-to-close move that is counted and shown, never removed (0.405 = 50 %).",
+        description="Log close-to-close move that is counted, never removed (0.405 = 50 % up).",
     )
 
 
