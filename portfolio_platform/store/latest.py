@@ -48,7 +48,8 @@ def pools(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any
         select distinct on (pubkey) pool_state_id, pubkey, kind, mint_a, mint_b, snapshot_id,
             account_ids, slot, spot_price, fee_bps, depth_50bps, depth_100bps, refused, state,
             observed_at
-        from public.pool_states where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        from public.pool_states
+        where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
         order by pubkey, slot desc, recorded_at desc, pool_state_id desc
         """,
         as_of=as_of,
@@ -60,7 +61,8 @@ def reserves(conn: Connection, as_of: datetime | None = None) -> list[dict[str, 
     return _rows(
         conn,
         """
-        select distinct on (pubkey) * from public.lending_reserves where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        select distinct on (pubkey) * from public.lending_reserves
+        where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
         order by pubkey, slot desc, recorded_at desc, reserve_id desc
         """,
         as_of=as_of,
@@ -72,7 +74,8 @@ def stake_rates(conn: Connection, as_of: datetime | None = None) -> list[dict[st
     return _rows(
         conn,
         """
-        select distinct on (pubkey) * from public.stake_pool_rates where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        select distinct on (pubkey) * from public.stake_pool_rates
+        where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
         order by pubkey, slot desc, recorded_at desc, rate_id desc
         """,
         as_of=as_of,
@@ -86,9 +89,11 @@ def holdings(conn: Connection, wallet: str, as_of: datetime | None = None) -> li
         """
         select distinct on (token_account) h.*, s.sha256
         from public.wallet_holdings as h join chain.account_snapshots as s using (snapshot_id)
-        where h.wallet = %(wallet)s and (%(as_of)s::timestamptz is null or h.recorded_at <= %(as_of)s)
+        where h.wallet = %(wallet)s
+          and (%(as_of)s::timestamptz is null or h.recorded_at <= %(as_of)s)
           and h.slot = (select max(slot) from public.wallet_holdings
-                        where wallet = %(wallet)s and (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s))
+                        where wallet = %(wallet)s
+                          and (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s))
         order by token_account, h.recorded_at desc, holding_id desc
         """,
         as_of=as_of,
