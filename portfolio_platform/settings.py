@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     )
     history_days_daily: int = Field(default=730, ge=1, description="Days of daily bars kept.")
     history_days_hourly: int = Field(default=90, ge=0, description="Days of hourly bars kept.")
+    history_requests_per_10s: int = Field(
+        default=30, ge=1, description="Requests to the history service per ten seconds."
+    )
     bar_preference: str = Field(
         default="spot,oracle,pool,perp",
         description="Which instrument's bars stand for a token, best first; never mixed.",

@@ -233,6 +233,15 @@ def read_clean(
     return _read(conn, "market_bars", ("state", "flags"), bar_interval, as_of, since)
 
 
+def last_observed(conn: Connection, series_id: int, bar_interval: str) -> datetime | None:
+    """Open time of the newest stored raw bar of a series."""
+    row = conn.execute(
+        "select max(observed_at) from public.price_bars where series_id = %s and bar_interval = %s",
+        (series_id, bar_interval),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def batches_of(conn: Connection, series_ids: Iterable[int]) -> list[tuple[UUID, str]]:
     """Batches (id, sha256) that the bars of these series came from."""
     return conn.execute(
