@@ -139,9 +139,9 @@ def test_two_time_columns_are_ambiguous(tmp_path):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UnreadableFile, match="no such file"):
         read(tmp_path / "absent.csv")
+    empty = tmp_path / "empty.csv"
+    empty.touch()
     with pytest.raises(UnreadableFile, match="empty"):
-        empty = tmp_path / "empty.csv"
-        empty.touch()
         read(empty)
     with pytest.raises(UnreadableFile, match="no row"):
         read(written(tmp_path, HEADER))
