@@ -26,7 +26,14 @@ from portfolio_platform.market.price_rules import (
     refuted_closes,
     stale_bars,
 )
-from portfolio_platform.market.row_rules import KEPT, REASON_CODE, REASONS, Disposition, dispose
+from portfolio_platform.market.row_rules import (
+    KEPT,
+    QUARANTINED,
+    REASON_CODE,
+    REASONS,
+    Disposition,
+    dispose,
+)
 from portfolio_platform.market.series import FIELDS, BarSeries, Instrument, interval_length, iso
 from portfolio_platform.market.settings import CleaningSettings
 
@@ -225,7 +232,7 @@ def _row_rules(one: BarSeries, settings: CleaningSettings) -> tuple[BarSeries, D
 
 
 def _quarantined(one: BarSeries, disposition: Disposition) -> Iterable[Quarantined]:
-    for row in np.flatnonzero(disposition.status == 2):
+    for row in np.flatnonzero(disposition.status == QUARANTINED):
         yield Quarantined(
             one.instrument,
             one.interval,

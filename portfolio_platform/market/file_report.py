@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portfolio_platform.market.row_rules import REASONS, Disposition
-from portfolio_platform.market.series import iso
+from portfolio_platform.market.row_rules import QUARANTINED, REASONS, Disposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class QuarantinedRow:
     row : int
         Data row counted from 1 (line `row + 1` of a CSV).
     symbol, opened_at : str or None
-        As far as they could be read.
+        As far as they could be read; the time to the second.
     reason : str
         One of :data:`~.row_rules.REASONS`.
     """
@@ -139,13 +138,15 @@ def quarantine_rows(
     disposition: Disposition, symbols: np.ndarray, opened_at: np.ndarray
 ) -> tuple[QuarantinedRow, ...]:
     """List every quarantined row, in file order."""
-    rows = np.flatnonzero(disposition.status == 2)
+    rows = np.flatnonzero(disposition.status == QUARANTINED)
+    shown = np.datetime_as_string(opened_at[rows], unit="s")
     return tuple(
-        QuarantinedRow(
-            row=int(row) + 1,
-            symbol=None if symbols[row] is None else str(symbols[row]),
-            opened_at=None if np.isnat(opened_at[row]) else iso(opened_at[row]),
-            reason=REASONS[disposition.reason[row]],
+        QuarantinedRow(row + 1, symbol, None if when == "NaT" else f"{when}Z", REASONS[reason])
+        for row, symbol, when, reason in zip(
+            rows.tolist(),
+            symbols[rows].tolist(),
+            shown.tolist(),
+            disposition.reason[rows].tolist(),
+            strict=True,
         )
-        for row in rows
     )
