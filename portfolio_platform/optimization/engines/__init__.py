@@ -1,0 +1,1 @@
+"""Engines: each one module with ``covers(problem)`` and ``solve(problem)``, imported on use."""

@@ -1,0 +1,133 @@
+"""Risk measures of a portfolio's returns, by riskfolio's names and conventions.
+
+Each function takes x (T,), returns per bar, and gives a positive number for a loss. Drawdowns are
+of uncompounded cumulative returns, as in riskfolio's optimisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from portfolio_platform.optimization.panel import FloatArray
+from portfolio_platform.optimization.spec_parts import Tail
+
+
+def conditional_value_at_risk(x: FloatArray, alpha: float) -> float:
+    """Return the mean of the worst `alpha` share of losses, with a fractional last scenario.
+
+    ``(Σ of the ⌊αT⌋ worst losses + (αT − ⌊αT⌋)·next)/(αT)`` (Rockafellar and Uryasev 2002).
+    """
+    tail = alpha * len(x)
+    whole = int(np.floor(tail))
+    losses = np.sort(-x)[::-1]
+    if whole >= len(x):
+        return float(losses.mean())
+    return float((losses[:whole].sum() + (tail - whole) * losses[whole]) / tail)
+
+
+def drawdowns(x: FloatArray) -> FloatArray:
+    """Return (T,) drawdowns of the uncompounded cumulative return, starting from 0."""
+    path = np.concatenate([[0.0], np.cumsum(x)])
+    return (np.maximum.accumulate(path) - path)[1:]
+
+
+def entropic(x: FloatArray, alpha: float) -> float:
+    """Return the entropic value at risk ``min_z z·ln(Σ exp(−x/z)/(αT))`` (Ahmadi-Javid 2012)."""
+    return entropic_with_scale(x, alpha)[0]
+
+
+def entropic_with_scale(x: FloatArray, alpha: float) -> tuple[float, float]:
+    """Return the entropic value at risk and its minimiser z, by safeguarded search in ln z."""
+    losses = -x
+    worst = float(losses.max())
+    spread = worst - float(losses.min())
+    if spread <= 0:
+        return worst, 0.0
+    shift = -np.log(alpha * len(x))
+
+    def value(z: float) -> float:
+        return worst + z * (np.log(np.exp((losses - worst) / z).sum()) + shift)
+
+    low, high = np.log(spread * 1e-6), np.log(spread * 1e4)
+    ratio = (np.sqrt(5.0) - 1) / 2
+    a, b = high - ratio * (high - low), low + ratio * (high - low)
+    va, vb = value(np.exp(a)), value(np.exp(b))
+    while high - low > 1e-9:
+        if va <= vb:
+            high, b, vb = b, a, va
+            a = high - ratio * (high - low)
+            va = value(np.exp(a))
+        else:
+            low, a, va = a, b, vb
+            b = low + ratio * (high - low)
+            vb = value(np.exp(b))
+    z = float(np.exp(0.5 * (low + high)))
+    return min(value(z), va, vb), z
+
+
+def _gini(x: FloatArray) -> float:
+    count = len(x)
+    ranks = np.arange(1, count + 1)
+    return float(2 * (2 * ranks - 1 - count) @ np.sort(x) / (count * (count - 1)))
+
+
+_SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {
+    "CVaR": lambda x, tail: conditional_value_at_risk(x, tail.alpha),
+    "WR": lambda x, tail: float(-x.min()),
+    "RG": lambda x, tail: float(x.max() - x.min()),
+    "CVRG": lambda x, tail: (
+        conditional_value_at_risk(x, tail.alpha)
+        + conditional_value_at_risk(-x, tail.beta or tail.alpha)
+    ),
+    "GMD": lambda x, tail: _gini(x),
+    "EVaR": lambda x, tail: entropic(x, tail.alpha),
+    "MDD": lambda x, tail: float(drawdowns(x).max()),
+    "ADD": lambda x, tail: float(drawdowns(x).mean()),
+    "UCI": lambda x, tail: float(np.sqrt((drawdowns(x) ** 2).mean())),
+    "CDaR": lambda x, tail: conditional_value_at_risk(-drawdowns(x), tail.alpha),
+    "EDaR": lambda x, tail: entropic(-drawdowns(x), tail.alpha),
+}
+
+
+def known(rm: str) -> bool:
+    """Whether `risk` computes this measure."""
+    return rm in _SIMPLE or rm in {"MV", "vol", "MAD", "MSV", "FLPM", "SLPM"}
+
+
+def risk(
+    rm: str,
+    x: FloatArray,
+    tail: Tail,
+    *,
+    threshold: float = 0.0,
+    variance: float | None = None,
+    centre: float | None = None,
+) -> float:
+    """Return the risk measure `rm` of returns `x`.
+
+    Parameters
+    ----------
+    rm
+        Name of the measure; ``MV`` and ``vol`` give the standard deviation.
+    threshold
+        Minimum acceptable return per bar of FLPM and SLPM.
+    variance
+        Variance to use for ``MV`` in place of the sample's (other covariance estimators).
+    centre
+        Mean to measure MAD and MSV from, in place of the sample's (other mean estimators).
+    """
+    if rm in {"MV", "vol"}:
+        value = float(np.var(x, ddof=1)) if variance is None else variance
+        return float(np.sqrt(max(value, 0.0)))
+    middle = float(x.mean()) if centre is None else centre
+    if rm == "MAD":
+        return float(2 * np.maximum(middle - x, 0).mean())
+    if rm == "MSV":
+        return float(np.sqrt((np.maximum(middle - x, 0) ** 2).sum() / (len(x) - 1)))
+    if rm == "FLPM":
+        return float(np.maximum(threshold - x, 0).mean())
+    if rm == "SLPM":
+        return float(np.sqrt((np.maximum(threshold - x, 0) ** 2).sum() / (len(x) - 1)))
+    return _SIMPLE[rm](x, tail)

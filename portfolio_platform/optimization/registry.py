@@ -1,0 +1,74 @@
+"""The registry: which engines cover a problem, in the order in which they are asked."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from types import ModuleType
+
+from portfolio_platform.optimization import checks
+from portfolio_platform.optimization.checks import EngineFailure, Raw
+from portfolio_platform.optimization.panel import FloatArray
+from portfolio_platform.optimization.problem import Problem
+from portfolio_platform.optimization.solution import Attempt, NoAnswer
+
+#: Fastest first. Each engine says itself whether it covers a problem.
+ENGINES = ("rules", "riskfolio")
+#: Outcomes that are facts about the problem, not about the engine: no other engine is asked.
+FINAL = {"infeasible", "unbounded", "no_positive_excess_return"}
+
+
+def engine(name: str) -> ModuleType:
+    """Import an engine on first use."""
+    return import_module(f"portfolio_platform.optimization.engines.{name}")
+
+
+def covering(problem: Problem) -> list[str]:
+    """Return the names of the engines that cover `problem`, fastest first."""
+    return [name for name in ENGINES if engine(name).covers(problem) is None]
+
+
+def run(
+    problem: Problem, *, only: str | None = None
+) -> tuple[FloatArray, Raw, str, tuple[Attempt, ...]]:
+    """Ask one engine after the other until an answer passes every check.
+
+    Returns
+    -------
+    weights, raw, name, attempts
+        Settled weights (n,), the engine's own answer, its name, and all attempts in order.
+
+    Raises
+    ------
+    NoAnswer
+        With the last failure, and `attempts` attached, when no engine has an acceptable answer.
+    """
+    attempts: list[Attempt] = []
+    chosen = [only] if only is not None else covering(problem)
+    status, reason = "numerical", "no engine covers this combination of model and constraints"
+    start_all = time.perf_counter()
+    for name in chosen:
+        start = time.perf_counter()
+        if start - start_all > problem.spec.time_limit:
+            status, reason = "time_limit", f"no answer within {problem.spec.time_limit:g} s"
+            break
+        try:
+            raw = engine(name).solve(problem)
+            weights = checks.settle(problem, raw.weights)
+            checks.check_gap(raw)
+        except EngineFailure as failure:
+            status, reason = failure.status, failure.reason
+            attempts.append(Attempt(name, status, time.perf_counter() - start, reason))
+            if status in FINAL:
+                break
+            continue
+        attempts.append(Attempt(name, "optimal", time.perf_counter() - start))
+        return weights, raw, name, tuple(attempts)
+    outcome = NoAnswer(
+        status,  # type: ignore[arg-type]
+        reason,
+        universe=problem.assets,
+        excluded=problem.excluded,
+    )
+    outcome.attempts = tuple(attempts)
+    raise outcome
