@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection, sql
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 FACT_TABLES = {
@@ -152,9 +153,20 @@ def watch_accounts(
 
 
 def save_snapshot(
-    conn: Connection, slot: int, observed_at: datetime, accounts: Sequence[AccountRow]
+    conn: Connection,
+    slot: int,
+    observed_at: datetime,
+    accounts: Sequence[AccountRow],
+    *,
+    absent: Sequence[tuple[str, int, str]] = (),
+    epoch: int | None = None,
 ) -> tuple[uuid.UUID, dict[tuple[str, int], int]]:
     """Store account bytes, once per content, and one row per (account, slot, content).
+
+    Parameters
+    ----------
+    absent : sequence of (pubkey, slot, why)
+        Accounts that were asked for and are not there.
 
     Returns
     -------
@@ -198,9 +210,16 @@ def save_snapshot(
             assert row is not None
             ids[account.pubkey, account.slot] = int(row[0])
         cursor.execute(
-            "insert into chain.fetches (fetch_id, slot, snapshot_ids, observed_at) "
-            "values (%s, %s, %s, %s)",
-            (fetch_id, slot, sorted(ids.values()), observed_at),
+            "insert into chain.fetches (fetch_id, slot, snapshot_ids, absent, epoch, observed_at) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            (
+                fetch_id,
+                slot,
+                sorted(ids.values()),
+                Jsonb([list(one) for one in absent]),
+                epoch,
+                observed_at,
+            ),
         )
     return fetch_id, ids
 
@@ -254,27 +273,44 @@ def save_facts(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) 
     return ids
 
 
-def latest_fetch(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
-    """Accounts of the newest fetch known at `as_of`, with their bytes.
+@dataclass(frozen=True)
+class StoredFetch:
+    """A stored fetch: account rows with their bytes, and what was absent."""
 
-    Returns
-    -------
-    list of dict
-        ``snapshot_id, pubkey, owner, lamports, slot, sha256, observed_at, data``; empty before the first.
+    fetch_id: uuid.UUID
+    slot: int
+    epoch: int | None
+    observed_at: datetime
+    absent: tuple[tuple[str, int, str], ...]
+    accounts: tuple[dict[str, Any], ...]
+
+
+def latest_fetch(
+    conn: Connection, as_of: datetime | None = None, fetch_id: uuid.UUID | None = None
+) -> StoredFetch | None:
+    """The newest fetch known at `as_of` (or the named one); None before the first.
+
+    Each account is a dict of ``snapshot_id, pubkey, owner, lamports, slot, sha256, data``.
     """
-    with conn.cursor() as cursor:
-        cursor.execute(
+    head = conn.execute(
+        """
+        select fetch_id, slot, epoch, observed_at, absent, snapshot_ids from chain.fetches
+        where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+          and (%(fetch_id)s::uuid is null or fetch_id = %(fetch_id)s)
+        order by observed_at desc, slot desc, recorded_at desc limit 1
+        """,
+        {"as_of": as_of, "fetch_id": fetch_id},
+    ).fetchone()
+    if head is None:
+        return None
+    with conn.cursor(row_factory=dict_row) as cursor:
+        accounts = cursor.execute(
             """
-            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, s.sha256,
-                   f.observed_at, d.data
-            from (select * from chain.fetches
-                  where %(as_of)s::timestamptz is null or recorded_at <= %(as_of)s
-                  order by slot desc, recorded_at desc limit 1) as f
-            join chain.account_snapshots as s on s.snapshot_id = any (f.snapshot_ids)
-            join chain.account_data as d using (sha256)
-            order by s.pubkey
+            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, s.sha256, d.data
+            from chain.account_snapshots as s join chain.account_data as d using (sha256)
+            where s.snapshot_id = any (%s) order by s.pubkey, s.slot
             """,
-            {"as_of": as_of},
-        )
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, record, strict=True)) for record in cursor]
+            (head[5],),
+        ).fetchall()
+    absent = tuple((pubkey, slot, why) for pubkey, slot, why in head[4])
+    return StoredFetch(head[0], head[1], head[2], head[3], absent, tuple(accounts))

@@ -71,11 +71,14 @@ create table chain.account_snapshots (
 create index account_snapshots_latest on chain.account_snapshots (pubkey, slot desc, recorded_at desc);
 create index account_snapshots_sha256 on chain.account_snapshots (sha256);
 
--- One coherent read of the chain: which account rows it saw, at which slot.
+-- One coherent read of the chain: which account rows it saw, at which slot, and what was not there
+-- (an absent tick array is a fact: no position ever touched that range).
 create table chain.fetches (
     fetch_id     uuid primary key,
     slot         bigint not null,
     snapshot_ids bigint[] not null,
+    absent       jsonb not null default '[]'::jsonb,
+    epoch        bigint,
     observed_at  timestamptz not null,
     recorded_at  timestamptz not null default now()
 );

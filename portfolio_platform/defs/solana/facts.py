@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 
+from portfolio_platform.amm import AmmPool
 from portfolio_platform.settings import Settings
 from portfolio_platform.solana.decoded import Decoded, Refused
 from portfolio_platform.solana.discovery import dependencies
 from portfolio_platform.solana.holdings import wallet_holdings
-from portfolio_platform.solana.price_points import collect
+from portfolio_platform.solana.pools import build_pools
+from portfolio_platform.solana.price_points import collect, group_decimals, pool_price
 from portfolio_platform.solana.prices import GateSettings, PriceVerdict, judge
 from portfolio_platform.solana.snapshot import AccountRecord, Group, Snapshot
 from portfolio_platform.solana.universe import Universe
@@ -34,6 +37,7 @@ class NoSnapshot(RuntimeError):
 class StoredSnapshot:
     """The newest stored fetch, as the snapshot it was, with the ids of its rows."""
 
+    fetch_id: UUID
     snapshot: Snapshot
     universe: Universe
     ids: Mapping[tuple[str, int], int]
@@ -48,20 +52,22 @@ class StoredSnapshot:
         return {(one.pubkey, one.slot): one.decode() for one in self.snapshot.accounts}
 
 
-def stored_snapshot(conn: Connection, as_of: datetime | None = None) -> StoredSnapshot:
-    """Restore the newest fetch known at `as_of`.
+def stored_snapshot(
+    conn: Connection, as_of: datetime | None = None, fetch_id: UUID | None = None
+) -> StoredSnapshot:
+    """Restore the newest fetch known at `as_of`, or the named one.
 
     Raises
     ------
     NoSnapshot
         There is none: materialise ``account_snapshots`` first.
     """
-    rows = ingest.latest_fetch(conn, as_of)
+    fetch = ingest.latest_fetch(conn, as_of, fetch_id)
     described = ingest.universe(conn)
-    if not rows or described is None:
+    if fetch is None or described is None:
         raise NoSnapshot("no account has been fetched yet; materialise account_snapshots first")
     universe = Universe.model_validate(described)
-    records = tuple(
+    records = [
         AccountRecord(
             pubkey=row["pubkey"],
             owner=row["owner"],
@@ -70,20 +76,25 @@ def stored_snapshot(conn: Connection, as_of: datetime | None = None) -> StoredSn
             sha256=row["sha256"],
             slot=row["slot"],
         )
-        for row in rows
-    )
+        for row in fetch.accounts
+    ]
+    records += [
+        AccountRecord(pubkey, None, None, b"", "", slot, error=why)
+        for pubkey, slot, why in fetch.absent
+    ]
     slots = [one.slot for one in records]
     return StoredSnapshot(
+        fetch_id=fetch.fetch_id,
         snapshot=Snapshot(
             slot=max(slots),
             oldest_slot=min(slots),
-            block_time=rows[0]["observed_at"],
-            epoch=None,
-            accounts=records,
-            groups=_groups(records, universe),
+            block_time=fetch.observed_at,
+            epoch=fetch.epoch,
+            accounts=tuple(records),
+            groups=_groups(tuple(records), universe),
         ),
         universe=universe,
-        ids={(row["pubkey"], row["slot"]): row["snapshot_id"] for row in rows},
+        ids={(row["pubkey"], row["slot"]): row["snapshot_id"] for row in fetch.accounts},
     )
 
 
@@ -134,7 +145,8 @@ def quarantine_refused(conn: Connection, stored: StoredSnapshot) -> list[dict[st
             "observed_at": stored.snapshot.block_time,
         }
         for record in stored.snapshot.accounts
-        if isinstance(answer := stored.decoded[record.pubkey, record.slot], Refused)
+        if record.error is None
+        and isinstance(answer := stored.decoded[record.pubkey, record.slot], Refused)
     ]
     ingest.save_facts(conn, "quarantine", refused)
     return refused
@@ -208,11 +220,66 @@ def _anchors(stored: StoredSnapshot, role: str) -> list[tuple[AccountRecord, Dec
         if account.role != role or group is None:
             continue
         record = stored.snapshot.get(account.pubkey, group.slot)
-        assert record is not None
+        if record is None or record.error is not None:
+            continue
         answer = stored.decoded[record.pubkey, record.slot]
         if isinstance(answer, Decoded):
             found.append((record, answer, account.mint))
     return found
+
+
+def save_pools(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:
+    """Pool states that can be quoted, and for the others the reason why not.
+
+    Depth is what moves the price by 50 and 100 bps, in whole quote tokens of the pool's price
+    point (its US dollar value where the quote is the hub).
+    """
+    addresses = [
+        one.pubkey
+        for one in stored.universe.by_role("pool")
+        if one.pubkey in stored.snapshot.groups
+    ]
+    built, refused = build_pools(stored.snapshot, addresses)
+    decimals = stored.universe.decimals
+    rows = []
+    for record, answer, _ in _anchors(stored, "pool"):
+        group = stored.snapshot.group(record.pubkey)
+        pool = built.get(record.pubkey)
+        known = decimals | group_decimals(group)
+        spot = pool_price(answer, group, known)
+        mint_a, mint_b = (spot.mint_a, spot.mint_b) if spot else ("", "")
+        depths = [_depth(pool, known, bps) if pool else None for bps in (50, 100)]
+        rows.append(
+            {
+                "pubkey": record.pubkey,
+                "kind": answer.kind,
+                "mint_a": mint_a,
+                "mint_b": mint_b,
+                "snapshot_id": stored.id_of(record.pubkey, record.slot),
+                "account_ids": [
+                    stored.id_of(one.pubkey, one.slot)
+                    for one in group.values()
+                    if one.error is None
+                ],
+                "slot": record.slot,
+                "spot_price": spot.price if spot else None,
+                "fee_bps": float(pool.fee_rate * 10_000) if pool else None,
+                "depth_50bps": depths[0],
+                "depth_100bps": depths[1],
+                "refused": None if pool else str(refused[record.pubkey]),
+                "state": pool.to_json() if pool else {},
+                "observed_at": stored.snapshot.block_time,
+            }
+        )
+    ingest.save_facts(conn, "pool_states", rows)
+    return rows
+
+
+def _depth(pool: AmmPool, decimals: Mapping[str, int], bps: int) -> float | None:
+    """Whole B tokens that buy A until its price is `bps` higher; None where it cannot be said."""
+    if pool.mint_b not in decimals:
+        return None
+    return float(pool.max_input(pool.mint_b, bps)) / float(10 ** decimals[pool.mint_b])
 
 
 def save_reserves(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:

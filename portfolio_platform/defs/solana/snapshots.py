@@ -95,6 +95,10 @@ def fetch_accounts(conn: Connection, settings: Settings, universe: Universe) -> 
             ingest.AccountRow(one.pubkey, one.owner, one.lamports, one.slot, one.data)
             for one in readable
         ],
+        absent=[
+            (one.pubkey, one.slot, one.error) for one in snapshot.accounts if one.error is not None
+        ],
+        epoch=snapshot.epoch,
     )
     ingest.save_facts(
         conn,
