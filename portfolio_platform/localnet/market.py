@@ -108,6 +108,13 @@ class Market:
         """Lamports of stake behind one jitoSOL lamport at Unix second `at`."""
         return self._paths.staking_rate(self.clock if at is None else at)
 
+    def first_bar(self, symbol: str, resolution: str) -> int:
+        """Unix second before which a token has no bars of this resolution."""
+        step = RESOLUTIONS[resolution]
+        if isinstance(step, int) and step < DAY:
+            return max(self._listed[symbol], self.intraday_start)
+        return self._listed[symbol]
+
     def bars(self, symbol: str, resolution: str, start: int, end: int) -> Bars:
         """Bars whose open lies in the closed range [start, end] of Unix seconds.
 
@@ -116,10 +123,7 @@ class Market:
         """
         if symbol not in BY_SYMBOL:
             raise KeyError(symbol)
-        step = RESOLUTIONS[resolution]
-        floor = self._listed[symbol]
-        if isinstance(step, int) and step < DAY:
-            floor = max(floor, self.intraday_start)
+        step, floor = RESOLUTIONS[resolution], self.first_bar(symbol, resolution)
         clock = self.clock
         edges = bar_edges(step, max(start, floor), min(end, int(clock)))
         if len(edges) < 2:
