@@ -101,10 +101,12 @@ def infer_interval(group: np.ndarray, opened_at: np.ndarray) -> np.timedelta64 |
 
 
 def infer_phase(opened_at: np.ndarray, interval: np.timedelta64) -> np.timedelta64:
-    """Most frequent offset of bar opens from the epoch grid (0 for UTC-aligned bars)."""
-    offsets, counts = np.unique(
-        opened_at.astype(np.int64) % interval.astype(np.int64), return_counts=True
-    )
+    """Most frequent offset of bar opens from the epoch grid (0 for UTC-aligned bars).
+
+    Each distinct instant has one vote, so that a row repeated many times does not move the grid.
+    """
+    instants = pd.unique(opened_at).astype(np.int64)
+    offsets, counts = np.unique(instants % interval.astype(np.int64), return_counts=True)
     return np.timedelta64(int(offsets[counts.argmax()]), "ns")
 
 
