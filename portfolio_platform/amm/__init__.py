@@ -5,7 +5,10 @@ unit, `after` gives the state that the trade leaves, and what cannot be priced r
 `AmmError` with a stable `reason`.
 """
 
+from portfolio_platform.amm.concentrated import ConcentratedPool
 from portfolio_platform.amm.constant_product import ConstantProductPool
+from portfolio_platform.amm.dlmm import Bin, DlmmPool
+from portfolio_platform.amm.dlmm_fee import FeeParameters, Volatility
 from portfolio_platform.amm.errors import (
     AdaptiveFeeUnsupported,
     AmmError,
@@ -28,8 +31,12 @@ __all__ = [
     "AmmError",
     "AmmPool",
     "AmountOutOfRange",
+    "Bin",
+    "ConcentratedPool",
     "ConstantProductPool",
+    "DlmmPool",
     "Dust",
+    "FeeParameters",
     "InsufficientLiquidity",
     "InvalidPool",
     "PoolPaused",
@@ -37,6 +44,7 @@ __all__ = [
     "StaleQuote",
     "TransferFee",
     "UnknownMint",
+    "Volatility",
     "ZeroLiquidity",
     "pool_from_json",
 ]

@@ -49,6 +49,11 @@ def swap_exact_out(
     return gross, gross - net
 
 
+def deposit_for_shares(reserve_a: int, reserve_b: int, shares: int, supply: int) -> tuple[int, int]:
+    """Return the amounts of both tokens that buy `shares` of the pool, rounded up."""
+    return ceil_div(reserve_a * shares, supply), ceil_div(reserve_b * shares, supply)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConstantProductPool(AmmPool):
     """Pool with x*y = k.
