@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from pydantic import ValidationError
@@ -105,7 +106,8 @@ def publish_weights(
     """
     spec = StrategySpec.model_validate(strategy.spec)
     costs = spec.turnover is not None or spec.cost_bps > 0
-    current = previous_weights(conn, strategy) if costs else None
+    previous = last_good_weights(conn, strategy.strategy_id) if costs else None
+    current = previous.weights if previous else None
     solution = decide(spec, past.panel, past.as_of, current=current)
     content = solution.content()
     content["excluded"] = {**content["excluded"], **past.refused}
@@ -152,19 +154,37 @@ def risk_report(spec: StrategySpec, past: History, solution: Solution) -> dict[s
     return {}
 
 
-def previous_weights(conn: Connection, strategy: StrategyRow) -> dict[str, float] | None:
-    """The last good weights, which turnover limits and costs refer to."""
-    rows = conn.execute(
+@dataclass(frozen=True)
+class GoodWeights:
+    """The newest weights of a strategy that are an answer, not a refusal."""
+
+    version: UUID
+    content_hash: str
+    as_of: datetime
+    weights: dict[str, float]
+    report: dict[str, Any]
+
+
+def last_good_weights(
+    conn: Connection, strategy_id: UUID, as_of: datetime | None = None
+) -> GoodWeights | None:
+    """The newest version whose status is ``optimal``; None before the first."""
+    head = conn.execute(
         """
-        select w.mint, w.weight from public.weights as w
-        where w.version = (
-            select v.version from public.versions as v join public.weight_sets as s using (version)
-            where v.kind = 'weights' and v.subject = %s and s.status = 'optimal'
-            order by v.recorded_at desc, v.version limit 1)
+        select v.version, v.content_hash, v.as_of, s.report
+        from public.versions as v join public.weight_sets as s using (version)
+        where s.strategy_id = %(strategy)s and s.status = 'optimal'
+          and (%(as_of)s::timestamptz is null or v.recorded_at <= %(as_of)s)
+        order by v.recorded_at desc, v.version limit 1
         """,
-        (strategy.subject,),
+        {"strategy": strategy_id, "as_of": as_of},
+    ).fetchone()
+    if head is None:
+        return None
+    rows = conn.execute(
+        "select mint, weight from public.weights where version = %s order by mint", (head[0],)
     ).fetchall()
-    return dict(rows) or None
+    return GoodWeights(head[0], head[1], head[2], dict(rows), head[3])
 
 
 def broken_spec(strategy: StrategyRow) -> str | None:

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 
-from portfolio_platform.amm import AmmPool
+from portfolio_platform.amm import AmmError, AmmPool
 from portfolio_platform.settings import Settings
 from portfolio_platform.solana.decoded import Decoded, Refused
 from portfolio_platform.solana.discovery import dependencies
@@ -263,7 +264,7 @@ def save_pools(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]
                 ],
                 "slot": record.slot,
                 "spot_price": spot.price if spot else None,
-                "fee_bps": float(pool.fee_rate * 10_000) if pool else None,
+                "fee_bps": _fee_bps(pool) if pool else None,
                 "depth_50bps": depths[0],
                 "depth_100bps": depths[1],
                 "refused": None if pool else str(refused[record.pubkey]),
@@ -279,7 +280,19 @@ def _depth(pool: AmmPool, decimals: Mapping[str, int], bps: int) -> float | None
     """Whole B tokens that buy A until its price is `bps` higher; None where it cannot be said."""
     if pool.mint_b not in decimals:
         return None
-    return float(pool.max_input(pool.mint_b, bps)) / float(10 ** decimals[pool.mint_b])
+    try:
+        return pool.max_input(pool.mint_b, bps) / 10 ** decimals[pool.mint_b]
+    except AmmError:
+        return None
+
+
+def _fee_bps(pool: AmmPool) -> float | None:
+    """What a marginal trade pays: one minus marginal over spot price, in basis points."""
+    try:
+        kept = Fraction(pool.marginal_root(pool.mint_b) ** 2, 2**128) / pool.spot(pool.mint_b)
+    except AmmError:
+        return None
+    return round(float(1 - kept) * 10_000, 6)
 
 
 def save_reserves(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:

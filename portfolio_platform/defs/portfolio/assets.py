@@ -1,0 +1,90 @@
+"""Portfolio assets: optimal weights, portfolio states, reallocation plans."""
+
+from __future__ import annotations
+
+from dagster import AssetExecutionContext, MaterializeResult, asset
+
+from portfolio_platform.defs.market.assets import market_bars, market_metrics
+from portfolio_platform.defs.metadata import OWNERS, table
+from portfolio_platform.defs.resources import Platform, code_version
+from portfolio_platform.defs.solana.assets import pool_states, token_prices, wallet_holdings
+
+GROUP = "portfolio"
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"riskfolio", "postgres"},
+    deps=[market_bars, market_metrics],
+)
+def optimal_weights(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
+    """Optimal weights of every enabled strategy, or the typed reason why there are none."""
+    from portfolio_platform.defs.portfolio.materialise import materialise_weights
+
+    with platform.connect() as conn:
+        rows = materialise_weights(conn, platform.settings, code_version(), context.run_id)
+    for row in rows:
+        if row["status"] != "optimal":
+            context.log.warning(f"{row['strategy']}: {row['status']}: {row['reason']}")
+    return MaterializeResult(
+        metadata={
+            "strategies": len(rows),
+            "optimal": sum(row["status"] == "optimal" for row in rows),
+            "new_versions": sum(row["new"] for row in rows),
+            "outcomes": table(
+                rows, ["strategy", "status", "engine", "gap", "volatility", "new", "reason"]
+            ),
+            "weights": table(
+                [
+                    {"strategy": row["strategy"], "symbol": symbol, "weight": weight}
+                    for row in rows
+                    for symbol, weight in row["weights"].items()
+                ],
+                ["strategy", "symbol", "weight"],
+                limit=200,
+            ),
+        }
+    )
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    deps=[wallet_holdings, token_prices, optimal_weights],
+)
+def portfolio_states(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
+    """Value, weights and utilization of every portfolio against its target."""
+    from portfolio_platform.defs.portfolio.materialise import materialise_states
+
+    with platform.connect() as conn:
+        rows = materialise_states(conn, code_version(), context.run_id)
+    return MaterializeResult(
+        metadata={
+            "portfolios": len(rows),
+            "states": table(rows, ["portfolio", "nav", "deployment", "overlap", "reason"]),
+        }
+    )
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"solana", "postgres"},
+    deps=[portfolio_states, pool_states, optimal_weights],
+)
+def reallocation_plans(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
+    """What each portfolio must trade, exact to the base unit; or why nothing, or why not."""
+    from portfolio_platform.defs.portfolio.materialise import materialise_plans
+
+    rows = materialise_plans(platform.connect, platform.settings, code_version(), context.run_id)
+    return MaterializeResult(
+        metadata={
+            "portfolios": len(rows),
+            "plans": table(rows, ["portfolio", "outcome", "reasons", "trades", "cost_bps"]),
+        }
+    )
+
+
+ASSETS = [optimal_weights, portfolio_states, reallocation_plans]

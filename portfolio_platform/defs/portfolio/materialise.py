@@ -1,0 +1,158 @@
+"""Every strategy and every portfolio in turn; one that cannot be answered never stops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from portfolio_platform.defs.market.bars import preference
+from portfolio_platform.defs.portfolio import plans, weights
+from portfolio_platform.defs.solana import facts, snapshots
+from portfolio_platform.reallocation import Outcome
+from portfolio_platform.settings import Settings
+from portfolio_platform.solana.universe import Universe
+from portfolio_platform.store import ingest, latest, requests
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+def materialise_weights(
+    conn: Connection,
+    settings: Settings,
+    code_version: str,
+    run_id: str | None,
+    only: Collection[UUID] | None = None,
+) -> list[dict[str, Any]]:
+    """Decide and publish for every enabled strategy (or only these)."""
+    prefer = preference(settings.bar_preference)
+    symbols = {mint: row["symbol"] for mint, row in latest.tokens(conn).items()}
+    pasts: dict[str, weights.History] = {}
+    rows = []
+    for strategy in requests.strategies(conn):
+        if only is not None and strategy.strategy_id not in only:
+            continue
+        broken = weights.broken_spec(strategy)
+        if broken is not None:
+            rows.append(_refused(strategy.slug, "invalid_spec", broken))
+            continue
+        interval = str(strategy.spec.get("bar_interval", "1d"))
+        if interval not in pasts:
+            try:
+                pasts[interval] = weights.history(conn, interval, prefer)
+            except weights.NoBars as error:
+                rows.append(_refused(strategy.slug, "insufficient_history", str(error)))
+                continue
+        published, solution = weights.publish_weights(
+            conn, strategy, pasts[interval], code_version=code_version, run_id=run_id
+        )
+        conn.commit()
+        rows.append(
+            {
+                "strategy": strategy.slug,
+                "strategy_id": strategy.strategy_id,
+                "version": published.version,
+                "new": published.is_new,
+                "status": solution.status,
+                "reason": solution.reason,
+                "engine": solution.engine,
+                "gap": solution.gap,
+                "volatility": solution.volatility,
+                "weights": {
+                    symbols.get(mint, mint): weight
+                    for mint, weight in sorted(
+                        solution.weights.items(), key=lambda item: (-item[1], item[0])
+                    )
+                },
+            }
+        )
+    return rows
+
+
+def _refused(slug: str, status: str, reason: str) -> dict[str, Any]:
+    return {"strategy": slug, "status": status, "reason": reason, "new": False, "weights": {}}
+
+
+def materialise_states(
+    conn: Connection, code_version: str, run_id: str | None
+) -> list[dict[str, Any]]:
+    """Publish the state of every portfolio that has a target."""
+    rows = []
+    for row in requests.portfolios(conn):
+        try:
+            _, state = plans.publish_state(conn, row, code_version=code_version, run_id=run_id)
+        except plans.NoTarget as error:
+            rows.append({"portfolio": row.name, "reason": str(error)})
+            continue
+        rows.append(
+            {
+                "portfolio": row.name,
+                "nav": None if state.nav is None else float(state.nav),
+                "deployment": None if state.deployment is None else float(state.deployment),
+                "overlap": None if state.overlap is None else float(state.overlap),
+            }
+        )
+    return rows
+
+
+def materialise_plans(
+    connect: Connect, settings: Settings, code_version: str, run_id: str | None
+) -> list[dict[str, Any]]:
+    """Plan every portfolio.
+
+    The stored snapshot says whether anything must move. Where it must, the chain is read afresh
+    and the plan is computed from that read and nothing else.
+    """
+    with connect() as conn:
+        listed = requests.portfolios(conn)
+    rows: list[dict[str, Any]] = []
+    for row in listed:
+        try:
+            with connect() as conn:
+                published, made = plans.publish_plan(
+                    conn, row, code_version=code_version, run_id=run_id
+                )
+                if made.outcome is not Outcome.NO_REALLOCATION_NEEDED:
+                    raise _MustRefetch
+        except _MustRefetch:
+            # The rehearsal was rolled back: only the plan from the fresh read is published.
+            with connect() as conn:
+                refresh(conn, settings)
+                published, made = plans.publish_plan(
+                    conn, row, code_version=code_version, run_id=run_id
+                )
+        except plans.NoTarget as error:
+            rows.append({"portfolio": row.name, "outcome": "failed", "reasons": str(error)})
+            continue
+        summary = made.to_json()["summary"]
+        rows.append(
+            {
+                "portfolio": row.name,
+                "portfolio_id": row.portfolio_id,
+                "version": published.version,
+                "outcome": made.outcome.value,
+                "reasons": ", ".join(plans.reasons(made)),
+                "trades": len(made.trades),
+                "cost_bps": summary["cost_bps"],
+            }
+        )
+    return rows
+
+
+class _MustRefetch(Exception):
+    """A reallocation is due: the stored snapshot is not fresh enough to trade on."""
+
+
+def refresh(conn: Connection, settings: Settings) -> None:
+    """Read the chain afresh and land what plans are computed from."""
+    described = ingest.universe(conn)
+    if described is None:
+        raise facts.NoSnapshot("no universe is known; materialise account_snapshots first")
+    fetch = snapshots.fetch_accounts(conn, settings, Universe.model_validate(described))
+    stored = facts.stored_snapshot(conn, fetch_id=fetch.fetch_id)
+    facts.save_prices(conn, stored, settings)
+    facts.save_pools(conn, stored)
+    facts.save_holdings(conn, stored)

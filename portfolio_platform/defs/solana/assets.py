@@ -1,0 +1,121 @@
+"""Ingestion assets: account bytes, and the facts decoded from them."""
+
+from __future__ import annotations
+
+from dagster import AssetExecutionContext, MaterializeResult, asset
+
+from portfolio_platform.defs.metadata import OWNERS, table
+from portfolio_platform.defs.resources import Platform
+from portfolio_platform.defs.solana import facts, snapshots
+from portfolio_platform.defs.solana.retries import REMOTE
+
+GROUP = "solana"
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"solana", "postgres"}, retry_policy=REMOTE)
+def account_snapshots(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
+    """Raw bytes of every watched account, read coherently and kept for ever."""
+    settings = platform.settings
+    universe = snapshots.read_universe(settings.resolve_universe())
+    with platform.connect() as conn:
+        snapshots.store_universe(conn, universe)
+        fetch = snapshots.fetch_accounts(conn, settings, universe)
+    return MaterializeResult(
+        metadata={
+            **fetch.snapshot.metadata,
+            "universe": universe.name,
+            "missing": fetch.unreadable,
+            "endpoints": table(
+                fetch.endpoints, list(fetch.endpoints[0]) if fetch.endpoints else []
+            ),
+        }
+    )
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[account_snapshots])
+def token_prices(platform: Platform) -> MaterializeResult:
+    """Prices from oracles, pools and stake pools, each with the verdict of the gates."""
+    with platform.connect() as conn:
+        stored = facts.stored_snapshot(conn)
+        refused = facts.quarantine_refused(conn, stored)
+        verdicts = facts.save_prices(conn, stored, platform.settings)
+    rows = [
+        {
+            "symbol": getattr(stored.universe.token(one.mint), "symbol", one.mint[:6]),
+            "source": one.source,
+            "price": one.price,
+            "depth": one.depth,
+            "verdict": one.verdict,
+            "reasons": ", ".join(one.reasons),
+        }
+        for one in verdicts
+    ]
+    return MaterializeResult(
+        metadata={
+            "slot": stored.snapshot.slot,
+            "accepted": sum(one.verdict == "accepted" for one in verdicts),
+            "refused": sum(one.verdict == "refused" for one in verdicts),
+            "undecoded_accounts": len(refused),
+            "prices": table(rows, ["symbol", "source", "price", "depth", "verdict", "reasons"]),
+            "quarantine": table(refused, ["pubkey", "reason"]),
+        }
+    )
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[account_snapshots])
+def pool_states(platform: Platform) -> MaterializeResult:
+    """State of every pool, exact enough to quote trades to the base unit."""
+    with platform.connect() as conn:
+        rows = facts.save_pools(conn, facts.stored_snapshot(conn))
+    return MaterializeResult(
+        metadata={
+            "pools": len(rows),
+            "refused": sum(row["refused"] is not None for row in rows),
+            "states": table(
+                rows, ["pubkey", "kind", "spot_price", "fee_bps", "depth_100bps", "refused"]
+            ),
+        }
+    )
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[account_snapshots])
+def lending_reserves(platform: Platform) -> MaterializeResult:
+    """Lending reserves: available liquidity, utilization, supply and borrow rates."""
+    with platform.connect() as conn:
+        rows = facts.save_reserves(conn, facts.stored_snapshot(conn))
+    columns = ["pubkey", "mint", "utilization", "supply_apr", "borrow_apr"]
+    return MaterializeResult(metadata={"reserves": len(rows), "states": table(rows, columns)})
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[account_snapshots])
+def stake_pool_rates(platform: Platform) -> MaterializeResult:
+    """Exchange rates of liquid staking tokens."""
+    with platform.connect() as conn:
+        rows = facts.save_stake_rates(conn, facts.stored_snapshot(conn))
+    return MaterializeResult(
+        metadata={"stake_pools": len(rows), "rates": table(rows, ["pubkey", "mint", "rate"])}
+    )
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[account_snapshots])
+def wallet_holdings(platform: Platform) -> MaterializeResult:
+    """Balances of the watched wallets, both token programs and native SOL."""
+    with platform.connect() as conn:
+        rows = facts.save_holdings(conn, facts.stored_snapshot(conn))
+    return MaterializeResult(
+        metadata={
+            "balances": len(rows),
+            "wallets": len({row["wallet"] for row in rows}),
+            "holdings": table(rows, ["wallet", "mint", "amount", "frozen"]),
+        }
+    )
+
+
+ASSETS = [
+    account_snapshots,
+    token_prices,
+    pool_states,
+    lending_reserves,
+    stake_pool_rates,
+    wallet_holdings,
+]
