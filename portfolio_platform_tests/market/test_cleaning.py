@@ -61,6 +61,31 @@ def test_bad_rows_are_quarantined_and_leave_a_hole():
     assert result.counters["kept"] == 27
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"high": 9.9}, "bad_ohlc"),
+        ({"high": 10.5}, "bad_ohlc"),
+        ({"low": 10.5}, "bad_ohlc"),
+        ({"low": 11.5}, "bad_ohlc"),
+        ({"high": 10.0, "low": 12.0}, "bad_ohlc"),
+        ({"low": 0.0}, "non_positive_price"),
+        ({"open": np.nan}, "null_open"),
+        ({"high": np.inf}, "not_finite"),
+        ({"volume": np.inf}, "not_finite"),
+        ({"volume": -1.0}, "negative_volume"),
+        ({"turnover": -1.0}, "negative_volume"),
+        ({"volume": np.nan, "turnover": np.nan}, None),
+        ({"high": 11.0, "low": 10.0}, None),
+        ({"high": 11.0 * (1 - 1e-12)}, None),
+    ],
+)
+def test_what_is_a_bar(values, reason):
+    good = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0}
+    result = clean([changed(bars(n=10), 4, **(good | values))])
+    assert [one.reason for one in result.quarantine] == ([] if reason is None else [reason])
+
+
 def test_repeated_rows():
     full = bars(n=20)
     twice = joined(full, full.take(np.array([3])))
@@ -71,6 +96,9 @@ def test_repeated_rows():
     result = clean([joined(full, unfinished.take(np.array([3])))])
     assert result.counters["superseded_duplicate"] == 1
     assert only(result).close[3] == full.close[3]
+    # Everything alike but the close: neither is the later state of the other.
+    unclear = changed(full, 3, close=(full.close[3] + full.open[3]) / 2)
+    assert clean([joined(full, unclear.take(np.array([3])))]).counters["conflicting_duplicate"] == 2
     contradiction = priced(full, 3, full.close[3] * 3)
     result = clean([joined(full, contradiction.take(np.array([3])))])
     assert result.counters["conflicting_duplicate"] == 2
