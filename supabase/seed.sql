@@ -11,7 +11,7 @@ insert into public.strategies (slug, name, spec) values
      '{"version": 1, "model": "Classic", "rm": "CVaR", "obj": "MinRisk", "lookback": 252,
        "bounds": {"upper": 0.35}, "cash_cap": 0.2}'),
     ('risk-parity', 'Risk parity',
-     '{"version": 1, "model": "risk_parity", "rm": "MV", "lookback": 252}'),
+     '{"version": 1, "model": "RP", "rm": "MV", "lookback": 252}'),
     ('hrp', 'Hierarchical risk parity',
      '{"version": 1, "model": "HRP", "rm": "MV", "lookback": 252}'),
     ('equal-weight', 'Equal weight',

@@ -1,7 +1,5 @@
 """Asset checks: what must hold before data flows on. Blocking where bad data must not pass."""
 
-from __future__ import annotations
-
 from dagster import AssetCheckResult, AssetCheckSeverity, asset_check
 
 from portfolio_platform.defs.market.assets import market_bars

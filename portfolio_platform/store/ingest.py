@@ -224,6 +224,16 @@ def save_snapshot(
     return fetch_id, ids
 
 
+def _typed(value: Any) -> sql.Composable:
+    """A placeholder whose type does not depend on the value (a list of small ints is bigint[])."""
+    if isinstance(value, Jsonb):
+        return sql.SQL("%s::jsonb")
+    if isinstance(value, list):
+        numbers = any(isinstance(one, int) for one in value)
+        return sql.SQL("%s::bigint[]" if numbers else "%s::text[]")
+    return sql.Placeholder()
+
+
 def save_facts(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Append decoded facts; a row equal to one already stored is not written again.
 
@@ -247,9 +257,7 @@ def save_facts(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) 
             columns = [sql.Identifier(column) for column in row]
             values = [Jsonb(v) if isinstance(v, dict) else v for v in row.values()]
             same = sql.SQL(" and ").join(
-                sql.SQL("{} is not distinct from {}").format(
-                    column, sql.SQL("%s::jsonb") if isinstance(v, Jsonb) else sql.Placeholder()
-                )
+                sql.SQL("{} is not distinct from {}").format(column, _typed(v))
                 for column, v in zip(columns, values, strict=True)
             )
             cursor.execute(

@@ -1,7 +1,5 @@
 """Market assets: history, clean bars, metrics."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from dagster import AssetExecutionContext, MaterializeResult, asset

@@ -1,7 +1,5 @@
 """Portfolio assets: optimal weights, portfolio states, reallocation plans."""
 
-from __future__ import annotations
-
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from portfolio_platform.defs.market.assets import market_bars, market_metrics

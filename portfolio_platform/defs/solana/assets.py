@@ -1,7 +1,5 @@
 """Ingestion assets: account bytes, and the facts decoded from them."""
 
-from __future__ import annotations
-
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from portfolio_platform.defs.metadata import OWNERS, table

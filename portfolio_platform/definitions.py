@@ -1,0 +1,25 @@
+"""The only Dagster entry point: assets, checks, jobs, schedules, sensors, resources."""
+
+from __future__ import annotations
+
+import warnings
+
+from dagster import BetaWarning, Definitions, PreviewWarning, in_process_executor
+
+warnings.filterwarnings("ignore", category=BetaWarning)
+warnings.filterwarnings("ignore", category=PreviewWarning)
+
+from portfolio_platform.defs import automation, checks  # noqa: E402
+from portfolio_platform.defs.market import assets as market  # noqa: E402
+from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
+from portfolio_platform.defs.resources import Platform  # noqa: E402
+from portfolio_platform.defs.solana import assets as solana  # noqa: E402
+
+defs = Definitions(
+    assets=[*solana.ASSETS, *market.ASSETS, *portfolio.ASSETS],
+    asset_checks=checks.CHECKS,
+    jobs=automation.JOBS,
+    schedules=automation.SCHEDULES,
+    resources={"platform": Platform()},
+    executor=in_process_executor,
+)
