@@ -1,0 +1,143 @@
+"""Probes, measures, schemas and the catalogue of problems: no token needed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import psycopg
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from portfolio_platform.api.bodies import schema
+from portfolio_platform.api.problems import CATALOGUE, Problem, responses
+from portfolio_platform.api.representation import json_response
+from portfolio_platform.api.services import Services, services_of
+from portfolio_platform.store.reads import freshness
+from portfolio_platform.store.reads.session import PROBE, DatabaseBusy
+
+router = APIRouter(tags=["operations"])
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Check(BaseModel):
+    """One thing that must hold."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Ready(BaseModel):
+    """Every check holds."""
+
+    status: Literal["ready"]
+    checks: list[Check]
+
+
+class ProblemKind(BaseModel):
+    """One entry of the catalogue."""
+
+    code: str
+    status: int
+    title: str
+    remedy: str
+
+
+@router.get("/livez", responses={200: {"model": Live}})
+async def live(request: Request) -> Response:
+    """The process is alive."""
+    return json_response({"status": "live"}, cache_control="no-store")
+
+
+@router.get("/readyz", responses={200: {"model": Ready}, **responses("not-ready")})
+async def ready(request: Request) -> Response:
+    """The database answers, its schema is there, and keys and data are as young as required."""
+    services = services_of(request)
+    checks = [*await _database(services), _keys(services)]
+    if services.closing.is_set():
+        checks.append({"name": "serving", "ok": False, "detail": "shutting down"})
+    failed = [check["name"] for check in checks if not check["ok"]]
+    if failed:
+        raise Problem("not-ready", f"failing: {', '.join(failed)}", checks=checks, retry_after=2)
+    return json_response({"status": "ready", "checks": checks}, cache_control="no-store")
+
+
+@router.get(
+    "/metrics",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def measures(request: Request) -> Response:
+    """Prometheus measures."""
+    return Response(services_of(request).measures.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/problems", responses={200: {"model": list[ProblemKind]}})
+async def problems(request: Request) -> Response:
+    """Every kind of problem this API answers with."""
+    return json_response([asdict(kind) for kind in CATALOGUE.values()])
+
+
+@router.get("/problems/{code}", responses={200: {"model": ProblemKind}, **responses("not-found")})
+async def problem_kind(request: Request, code: str) -> Response:
+    """What a problem's `type` means, and its remedy."""
+    if code not in CATALOGUE:
+        raise Problem("not-found", "there is no such kind of problem")
+    return json_response(asdict(CATALOGUE[code]))
+
+
+@router.get(
+    "/schemas/{kind}.json", responses={200: {"model": dict[str, Any]}, **responses("invalid")}
+)
+async def spec_schema(
+    request: Request, kind: Literal["strategy", "backtest", "settings"]
+) -> Response:
+    """JSON Schema of a spec."""
+    return json_response(schema(kind))
+
+
+async def _database(services: Services) -> list[dict[str, Any]]:
+    database = services.database
+    try:
+        missing, newest = await database.read(
+            PROBE, (freshness.SCHEMA, ()), (freshness.NEWEST_SNAPSHOT, ())
+        )
+    except (psycopg.Error, DatabaseBusy):
+        return [{"name": "database", "ok": False, "detail": "it does not answer"}]
+    absent = missing[0]["missing"]
+    checks = [
+        {"name": "database", "ok": True, "detail": "it answers"},
+        {
+            "name": "schema",
+            "ok": not absent,
+            "detail": f"missing: {', '.join(absent)}" if absent else "all relations are there",
+        },
+    ]
+    oldest = services.settings.ready_max_age_seconds
+    if oldest is not None:
+        age = (datetime.now(UTC) - newest[0]["recorded_at"]).total_seconds() if newest else None
+        checks.append(
+            {
+                "name": "snapshot",
+                "ok": age is not None and age <= oldest,
+                "detail": "there is none" if age is None else f"{age:.0f} s old, limit {oldest:g}",
+            }
+        )
+    return checks
+
+
+def _keys(services: Services) -> dict[str, Any]:
+    age = services.keys.age_seconds
+    ok = services.keys.failures == 0 or services.keys.trusted()
+    return {
+        "name": "keys",
+        "ok": ok,
+        "detail": "not fetched yet" if age is None else f"fetched {age:.0f} s ago",
+    }

@@ -1,0 +1,301 @@
+"""Weights: the newest good set of a strategy, its versions and their history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from portfolio_platform.api.auth import SignedIn
+from portfolio_platform.api.conditional import (
+    IMMUTABLE,
+    entity_tag,
+    fields_part,
+    not_modified,
+)
+from portfolio_platform.api.parameters import (
+    AsOf,
+    Cursor,
+    Fields,
+    Id,
+    Limit,
+    StrategyKey,
+    as_uuid,
+    cache_for,
+    page_limit,
+    selected,
+)
+from portfolio_platform.api.problems import Problem, responses
+from portfolio_platform.api.queries import many, one
+from portfolio_platform.api.representation import json_response, pick, staleness
+from portfolio_platform.api.services import services_of
+from portfolio_platform.store.reads import settings as settings_reads
+from portfolio_platform.store.reads import weights
+from portfolio_platform.store.reads.exchange import Row
+from portfolio_platform.store.reads.session import Caller
+
+router = APIRouter(prefix="/v1/weights", tags=["weights"])
+
+
+class Weight(BaseModel):
+    """Share of one asset."""
+
+    mint: str
+    symbol: str | None
+    weight: float
+
+
+class StrategyName(BaseModel):
+    """Which strategy an answer is about."""
+
+    id: UUID
+    slug: str
+    name: str
+
+
+class Attempt(BaseModel):
+    """The newest attempt, which may have failed after the weights that are served."""
+
+    version: UUID
+    status: str
+    reason: str | None
+    computed_at: datetime
+
+
+class WeightSet(BaseModel):
+    """One immutable version of a strategy's weights."""
+
+    version: UUID
+    strategy: StrategyName
+    status: str = Field(description="`optimal`, or why there are no weights in this version.")
+    reason: str | None
+    weights: list[Weight]
+    solution: dict[str, Any]
+    report: dict[str, Any]
+    data_as_of: datetime
+    computed_at: datetime
+    content_hash: str
+    code_version: str
+    run_id: str | None
+    lineage: str
+
+
+class LatestWeights(WeightSet):
+    """The newest good weights, how old they are, and how the newest attempt ended."""
+
+    latest_attempt: Attempt
+    age_seconds: float
+    stale: bool
+
+
+class HistoryEntry(BaseModel):
+    """Header of one version."""
+
+    version: UUID
+    status: str
+    reason: str | None
+    content_hash: str
+    data_as_of: datetime
+    computed_at: datetime
+    href: str
+
+
+class WeightHistory(BaseModel):
+    """Versions of one strategy, newest first."""
+
+    strategy: StrategyName
+    items: list[HistoryEntry]
+    next_cursor: str | None
+
+
+_NO_STRATEGY = "there is no strategy with this slug or id that you may read"
+
+
+@router.get(
+    "/latest",
+    responses={
+        200: {"model": LatestWeights},
+        304: {"description": "Not modified"},
+        **responses(
+            "token-required", "role-refused", "not-found", "nothing-yet", "invalid",
+            "as-of-in-future", "rate-limited", "database-busy",
+        ),
+    },
+)  # fmt: skip
+async def latest_weights(
+    request: Request,
+    caller: SignedIn,
+    strategy: StrategyKey = None,
+    as_of: AsOf = None,
+    fields: Fields = None,
+) -> Response:
+    """The newest good weights of a strategy.
+
+    When the newest attempt failed, the last good weights stay, and `latest_attempt` says why.
+    """
+    services = services_of(request)
+    cache_control = cache_for(as_of, services.settings)
+    names = selected(fields, list(LatestWeights.model_fields))
+    key = strategy or await _default_strategy(request, caller)
+    found = await one(request, caller, weights.LATEST, key, as_uuid(key), as_of)
+    if found is None:
+        raise Problem("not-found", _NO_STRATEGY)
+    if found["version"] is None:
+        raise Problem("nothing-yet", _why_nothing(found))
+    age, stale = staleness(found["data_as_of"], services.settings.stale_after_seconds)
+    tag = entity_tag(
+        found["content_hash"], found["version"], found["attempt_version"], stale,
+        found["slug"], found["name"], fields_part(names),
+    )  # fmt: skip
+    unchanged = not_modified(request, tag, cache_control)
+    if unchanged is not None:
+        return unchanged
+    body = {
+        **await _body(request, caller, found["version"]),
+        "strategy": _strategy(found),
+        "latest_attempt": {
+            "version": found["attempt_version"],
+            "status": found["attempt_status"],
+            "reason": found["attempt_reason"],
+            "computed_at": found["attempt_at"],
+        },
+        "age_seconds": age,
+        "stale": stale,
+    }
+    return json_response(pick(body, names), tag=tag, cache_control=cache_control)
+
+
+@router.get(
+    "",
+    responses={
+        200: {"model": WeightHistory},
+        **responses(
+            "bad-cursor", "token-required", "role-refused", "not-found", "invalid",
+            "rate-limited", "database-busy",
+        ),
+    },
+)  # fmt: skip
+async def weight_history(
+    request: Request,
+    caller: SignedIn,
+    strategy: Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")],
+    cursor: Cursor = None,
+    limit: Limit = None,
+    as_of: AsOf = None,
+) -> Response:
+    """All versions of a strategy, newest first, failed attempts included."""
+    services = services_of(request)
+    cache_for(as_of, services.settings)
+    size = page_limit(limit, services.settings)
+    scope = (caller.subject, "weights", strategy, as_of)
+    after = services.cursors.read(cursor, *scope) if cursor else [None, None]
+    rows = await many(
+        request, caller, weights.HISTORY, strategy, as_uuid(strategy), as_of, *after, size + 1
+    )
+    if not rows:
+        raise Problem("not-found", _NO_STRATEGY)
+    listed = [row for row in rows if row["version"] is not None]
+    page = listed[:size]
+    following = None
+    if len(listed) > size:
+        last = page[-1]
+        following = services.cursors.sign([last["computed_at"], last["version"]], *scope)
+    body = {
+        "strategy": _strategy(rows[0]),
+        "items": [
+            {
+                "version": row["version"],
+                "status": row["status"],
+                "reason": row["reason"],
+                "content_hash": row["content_hash"],
+                "data_as_of": row["data_as_of"],
+                "computed_at": row["computed_at"],
+                "href": f"/v1/weights/{row['version']}",
+            }
+            for row in page
+        ],
+        "next_cursor": following,
+    }
+    return json_response(body)
+
+
+@router.get(
+    "/{version}",
+    responses={
+        200: {"model": WeightSet},
+        304: {"description": "Not modified"},
+        **responses(
+            "token-required", "role-refused", "not-found", "invalid", "rate-limited",
+            "database-busy",
+        ),
+    },
+)  # fmt: skip
+async def weights_of_version(
+    request: Request, caller: SignedIn, version: Id, fields: Fields = None
+) -> Response:
+    """One version, which never changes."""
+    names = selected(fields, list(WeightSet.model_fields))
+    header = await one(request, caller, weights.HEADER, version)
+    if header is None:
+        raise Problem("not-found", "there is no such version of weights that you may read")
+    tag = entity_tag(
+        header["content_hash"], version, header["slug"], header["name"], fields_part(names)
+    )
+    unchanged = not_modified(request, tag, IMMUTABLE)
+    if unchanged is not None:
+        return unchanged
+    body = {**await _body(request, caller, version), "strategy": _strategy(header)}
+    return json_response(pick(body, names), tag=tag, cache_control=IMMUTABLE)
+
+
+async def _default_strategy(request: Request, caller: Caller) -> str:
+    row = await one(request, caller, settings_reads.DEFAULT_STRATEGY)
+    if row is None or row["strategy"] is None:
+        raise Problem(
+            "invalid",
+            "name a strategy, or store default_strategy in /v1/settings",
+            errors=[{"loc": ["query", "strategy"], "msg": "Field required", "type": "missing"}],
+        )
+    return row["strategy"]
+
+
+async def _body(request: Request, caller: Caller, version: UUID) -> dict[str, Any]:
+    bodies = services_of(request).bodies
+    known = bodies.get("weights", version.hex)
+    if known is not None:
+        return known
+    row = await one(request, caller, weights.BODY, version)
+    if row is None:
+        raise Problem("not-found", "there is no such version of weights that you may read")
+    body = {
+        "version": row["version"],
+        "strategy": _strategy(row),
+        "status": row["status"],
+        "reason": row["reason"],
+        "weights": row["weights"],
+        "solution": row["solution"],
+        "report": row["report"],
+        "data_as_of": row["data_as_of"],
+        "computed_at": row["computed_at"],
+        "content_hash": row["content_hash"],
+        "code_version": row["code_version"],
+        "run_id": row["run_id"],
+        "lineage": f"/v1/weights/{row['version']}/lineage",
+    }
+    bodies.put(body, "weights", version.hex)
+    return body
+
+
+def _strategy(row: Row) -> dict[str, Any]:
+    return {"id": row["strategy_id"], "slug": row["slug"], "name": row["name"]}
+
+
+def _why_nothing(row: Row) -> str:
+    if row["attempt_version"] is None:
+        return "this strategy has no weights yet"
+    return (
+        f"the newest attempt ended {row['attempt_status']}: {row['attempt_reason'] or 'no reason'}"
+    )

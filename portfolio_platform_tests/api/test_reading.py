@@ -1,0 +1,160 @@
+"""What a signed-in user reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from portfolio_platform_tests.api.seed import JUP, NOW, SOL, USDC, World
+from portfolio_platform_tests.api.server import Served
+
+
+def test_latest_weights_name_their_strategy_age_and_lineage(a: httpx.Client, world: World) -> None:
+    answer = a.get("/v1/weights/latest", params={"strategy": "min-variance"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["version"] == str(world.versions["weights"])
+    assert body["strategy"]["slug"] == "min-variance"
+    assert body["weights"] == [
+        {"mint": SOL, "symbol": "SOL", "weight": 0.6},
+        {"mint": USDC, "symbol": "USDC", "weight": 0.4},
+    ]
+    assert body["data_as_of"] == NOW.isoformat().replace("+00:00", "Z")
+    assert body["status"] == "optimal"
+    assert body["stale"] is False
+    assert 0 <= body["age_seconds"] < 3600
+    assert a.get(body["lineage"]).status_code == 200
+
+
+def test_lineage_reaches_account_bytes(a: httpx.Client, world: World) -> None:
+    nodes = a.get(f"/v1/weights/{world.versions['weights']}/lineage").json()["nodes"]
+    accounts = [node for node in nodes if node["kind"] == "account"]
+    assert [node["sha256"] for node in accounts] == ["ab" * 32]
+    assert accounts[0]["detail"]["slot"] == 7
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/tokens",
+        f"/v1/tokens/{SOL}",
+        f"/v1/prices/{SOL}",
+        f"/v1/metrics/{SOL}",
+        f"/v1/bars/{SOL}",
+        "/v1/strategies",
+        "/v1/strategies/{a.strategy_id}",
+        "/v1/portfolios",
+        "/v1/portfolios/{a.portfolio_id}",
+        "/v1/portfolios/{a.portfolio_id}/state/latest",
+        "/v1/portfolios/{a.portfolio_id}/reallocation/latest",
+        "/v1/portfolios/{a.portfolio_id}/reallocation",
+        "/v1/backtests",
+        "/v1/backtests/{a.backtest_id}",
+        "/v1/backtests/{a.backtest_id}/report.html",
+        "/v1/optimizations",
+        "/v1/optimizations/{a.optimization_id}",
+        "/v1/settings",
+        "/v1/freshness",
+        "/v1/weights?strategy=mine",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/problems",
+        "/problems/not-found",
+        "/schemas/strategy.json",
+        "/openapi.json",
+        "/docs",
+        "/docs/docs.js",
+    ],
+)
+def test_everything_answers(a: httpx.Client, world: World, path: str) -> None:
+    answer = a.get(path.format(a=world.a))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-trace-id"]
+    assert "total;dur=" in answer.headers["server-timing"]
+
+
+def test_price_shows_the_accepted_source_and_the_refused_one(a: httpx.Client) -> None:
+    body = a.get(f"/v1/prices/{SOL}").json()
+    assert (body["price"], body["source"]) == (150.25, "pyth")
+    assert {(s["source"], s["verdict"]) for s in body["sources"]} == {
+        ("pyth", "accepted"),
+        ("pool", "refused"),
+    }
+    missing = a.get(f"/v1/prices/{JUP}")
+    assert (missing.status_code, missing.json()["code"]) == (404, "nothing-yet")
+
+
+def test_amounts_are_exact_decimal_strings(a: httpx.Client, world: World) -> None:
+    state = a.get(f"/v1/portfolios/{world.a.portfolio_id}/state/latest").json()
+    assert state["nav"] == "12345678901234567890"
+    plan = a.get(f"/v1/portfolios/{world.a.portfolio_id}/reallocation/latest").json()
+    assert plan["trades"][0]["amount_in"] == "1000000000000000000000000"
+    assert plan["outcome"] == "reallocation"
+
+
+def test_metrics_round_trip_float64(a: httpx.Client) -> None:
+    assert a.get(f"/v1/metrics/{SOL}").json()["metrics"]["volatility"] == 0.8123456789012345
+
+
+def test_bars_agree_as_json_csv_and_arrow(a: httpx.Client) -> None:
+    path = f"/v1/bars/{SOL}"
+    rows = a.get(path).json()["items"]
+    assert len(rows) == 60
+    text = a.get(path, headers={"Accept": "text/csv"})
+    assert text.headers["content-type"].startswith("text/csv")
+    table = list(csv.DictReader(io.StringIO(text.text)))
+    arrow = a.get(path, headers={"Accept": "application/vnd.apache.arrow.stream"})
+    batch = pa.ipc.open_stream(arrow.content).read_all()
+    closes = [row["close"] for row in rows]
+    assert [float(row["close"]) for row in table] == closes
+    assert batch.column("close").to_pylist() == closes
+    assert batch.schema.metadata[b"venue"] == b"pyth"
+
+
+def test_bars_in_an_unknown_representation_are_refused(a: httpx.Client) -> None:
+    answer = a.get(f"/v1/bars/{SOL}", headers={"Accept": "image/png"})
+    assert (answer.status_code, answer.json()["code"]) == (406, "not-acceptable")
+
+
+def test_bars_page_by_link_header_without_gap_or_repeat(a: httpx.Client) -> None:
+    whole = [row["observed_at"] for row in a.get(f"/v1/bars/{SOL}").json()["items"]]
+    seen: list[str] = []
+    url: str | None = f"/v1/bars/{SOL}?limit=7"
+    while url:
+        answer = a.get(url)
+        seen += [row["observed_at"] for row in answer.json()["items"]]
+        url = answer.links.get("next", {}).get("url")
+    assert seen == whole
+
+
+def test_field_selection_returns_those_fields_only(a: httpx.Client) -> None:
+    params = {"strategy": "min-variance", "fields": "version,stale"}
+    assert set(a.get("/v1/weights/latest", params=params).json()) == {"version", "stale"}
+    answer = a.get("/v1/weights/latest", params=params | {"fields": "version,secret"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+def test_a_strategy_without_weights_says_so(a: httpx.Client) -> None:
+    answer = a.get("/v1/weights/latest", params={"strategy": "never-run"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "nothing-yet")
+
+
+def test_large_answers_are_compressed_and_equal(served: Served, world: World) -> None:
+    with served.client(world.a.user_id) as client:
+        plain = client.get(f"/v1/bars/{SOL}", headers={"Accept-Encoding": "identity"})
+        packed = client.get(f"/v1/bars/{SOL}", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.json()["items"] == plain.json()["items"]
+
+
+def test_every_page_of_the_documentation_is_self_contained(a: httpx.Client) -> None:
+    for path in ("/docs", "/docs/docs.js", "/docs/docs.css"):
+        text = a.get(path).text
+        assert "https://" not in text
+        assert "http://" not in text
