@@ -56,6 +56,7 @@ async def look_at(
     floor = cursor.floor(overlap) if cursor is not None else 0
     rows: list[SignatureRow] = []
     before: str | None = None
+    seen: set[str] = set()
     empty = 0
     while empty < _EMPTY_PAGES_TO_STOP:
         options: dict[str, Any] = {"limit": page, "commitment": pool.settings.commitment}
@@ -64,15 +65,16 @@ async def look_at(
         answer = await pool.call("getSignaturesForAddress", [address, options])
         found = _rows(answer)
         rows += found
-        if not found:
+        fresh = {one.signature for one in found} - seen
+        seen |= fresh
+        # A node that ignores `before` repeats its page for ever.
+        if not fresh:
             empty += 1
             continue
         empty = 0
         lowest = min(found, key=lambda one: one.slot)
         if lowest.slot < floor or (limit is not None and len(rows) >= limit):
             break
-        if before == found[-1].signature:
-            empty += 1
         before = found[-1].signature
     wanted = [one for one in rows if one.slot >= floor]
     return merge_look(wanted, stored(floor), cursor)
