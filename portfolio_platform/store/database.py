@@ -67,7 +67,7 @@ def normalise(url: str, driver: str | None = "psycopg") -> str:
 
 def redact(text: str) -> str:
     """`text` with the passwords of URLs and connection strings masked."""
-    masked = re.sub(r"(\w[\w+.-]*://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+    masked = re.sub(r"(\w[\w+.-]*://[^:/@\s]*):[^@/]*@", r"\1:***@", text)
     return re.sub(r"(?i)(password\s*=\s*)('[^']*'|\S+)", r"\1***", masked)
 
 

@@ -31,7 +31,7 @@ grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated to portfolio_api;
 alter role portfolio_api set statement_timeout = '8s';
 alter role portfolio_api set default_transaction_read_only = on;
-grant anon, authenticated, service_role to postgres with admin option;
+grant anon, authenticated, service_role to postgres;
 alter role anon set statement_timeout = '3s';
 alter role authenticated set statement_timeout = '8s';
 alter role authenticator set statement_timeout = '8s';

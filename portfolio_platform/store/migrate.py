@@ -17,12 +17,17 @@ import psycopg
 from portfolio_platform.store import database
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "supabase" / "migrations"
+FLOOR = Path(__file__).with_name("floor.sql")
 FILE_NAME = re.compile(r"^(\d{14})_([a-z0-9_]+)\.sql$")
 LOCK = "portfolio_platform.migrations"
 
 
 class MigrationError(database.DatabaseError):
     """A migration cannot be applied, or what was applied is not what the file says now."""
+
+
+class NoFloor(MigrationError):
+    """The server has nothing of what a Supabase project has before the first migration."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ def migrate(
         connection.execute("set idle_in_transaction_session_timeout = 0")
         connection.execute("set statement_timeout = 0")
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [LOCK])
+        _check_floor(connection)
         connection.execute("create schema if not exists supabase_migrations")
         connection.execute(
             "create table if not exists supabase_migrations.schema_migrations "
@@ -150,6 +156,20 @@ def migrate(
             _apply(connection, migration)
             done.append(migration.version)
     return done
+
+
+def _check_floor(connection: database.Connection) -> None:
+    """Say what is missing before the first statement that needs it fails."""
+    row = connection.execute(
+        "select to_regclass('auth.users') is not null, "
+        "  (select count(*) from pg_roles "
+        "   where rolname in ('anon', 'authenticated', 'service_role'))"
+    ).fetchone()
+    if row is None or row[0] is not True or row[1] != 3:
+        raise NoFloor(
+            "this database has no `auth` schema or API roles, so it is not a Supabase project; "
+            f'lay them once as a superuser: psql "$DATABASE_URL" -f {FLOOR}'
+        )
 
 
 def _apply(connection: database.Connection, migration: Migration) -> None:

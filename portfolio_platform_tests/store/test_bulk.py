@@ -202,5 +202,5 @@ def test_a_hundred_thousand_bars_take_seconds(fresh_database: Database) -> None:
         event = feed.read(transport)[-1]
     assert (event.table, event.n_rows) == ("market_bars", count)
     assert sorted(event.keys or ()) == sorted(ids)
-    assert seconds < 6.0, "two shared cores; alone it is well below three"
+    assert seconds < 20.0, "benchmarks/store.py measures; this only guards against row by row"
     print(f"{count} bars in {seconds:.2f} s")

@@ -71,7 +71,7 @@ def reachable(install: Path, user: ServiceUser) -> Path:
     server is dropped to. Opening the home is not ours to do, so the tree is copied once.
     """
     postgres = install / "bin" / "postgres"
-    if user.can_enter(postgres) and user.can_read(install / "share"):
+    if user.can_enter(postgres):
         return install
     stamp = postgres.stat()
     identity = f"{install}:{stamp.st_size}:{stamp.st_mtime_ns}"
