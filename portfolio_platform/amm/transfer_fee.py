@@ -37,6 +37,8 @@ class TransferFee:
 
     def to_receive(self, received: int) -> int:
         """Return the smallest amount to send so that at least `received` arrives."""
+        if received == 0:
+            return 0
         capped = received + self.max
         if self.bps == BPS:
             return capped

@@ -26,6 +26,7 @@ to one, the weight of the hub is cash. Prices are hub base units per base unit o
 """
 
 from portfolio_platform.reallocation.allocation import water_fill
+from portfolio_platform.reallocation.capacity import CapacityPoint, capacity_curve
 from portfolio_platform.reallocation.inputs import (
     Outlook,
     PlanInputs,
@@ -37,6 +38,7 @@ from portfolio_platform.reallocation.inputs import (
     content_hash,
 )
 from portfolio_platform.reallocation.planner import compute, plan
+from portfolio_platform.reallocation.quoting import SimulatedQuote, simulate_quote
 from portfolio_platform.reallocation.reasons import Failure, Outcome, Reason, Trigger
 from portfolio_platform.reallocation.replay import Difference, first_difference, replay
 from portfolio_platform.reallocation.report import Plan
@@ -44,6 +46,7 @@ from portfolio_platform.reallocation.settings import PlanSettings
 from portfolio_platform.reallocation.state import PortfolioState, portfolio_state
 
 __all__ = [
+    "CapacityPoint",
     "Difference",
     "Failure",
     "Outcome",
@@ -55,15 +58,18 @@ __all__ = [
     "PortfolioState",
     "Price",
     "Reason",
+    "SimulatedQuote",
     "SnapshotInfo",
     "Token",
     "Trigger",
     "canonical",
+    "capacity_curve",
     "compute",
     "content_hash",
     "first_difference",
     "plan",
     "portfolio_state",
     "replay",
+    "simulate_quote",
     "water_fill",
 ]

@@ -97,12 +97,14 @@ def _tokens(inputs: PlanInputs) -> list[Failure]:
 
 
 def _age(moment: datetime | None, as_of: datetime, limit: int | None) -> str | None:
+    if limit is None:
+        return None
     if moment is None:
-        return None if limit is None else "its time is not known"
+        return "its time is not known"
     seconds = (as_of - moment).total_seconds()
     if seconds < 0:
         return f"it is {-seconds:.0f} s later than as_of"
-    if limit is not None and seconds > limit:
+    if seconds > limit:
         return f"it is {seconds:.0f} s old, {limit} s are allowed"
     return None
 
