@@ -172,6 +172,20 @@ class Settings(BaseSettings):
             self.history_base_url, "PORTFOLIO_HISTORY_BASE_URL", "PORTFOLIO_HISTORY_BASE_URL"
         )
 
+    def resolve_jwks(self) -> str:
+        """Address or file of the keys that verify users' tokens."""
+        if self.jwks_url:
+            return self.jwks_url
+        if self.supabase_url:
+            return f"{self.supabase_url.rstrip('/')}/auth/v1/.well-known/jwks.json"
+        return str(self.home_path / "jwks.json")
+
+    def resolve_issuer(self, local: str) -> str:
+        """Expected ``iss``: set, Supabase's, or that of the local keys."""
+        if self.jwt_issuer:
+            return self.jwt_issuer
+        return f"{self.supabase_url.rstrip('/')}/auth/v1" if self.supabase_url else local
+
     def resolve_universe(self) -> str:
         """Where the universe is described."""
         return self._resolve(self.universe, "PORTFOLIO_UNIVERSE", "PORTFOLIO_UNIVERSE")

@@ -69,6 +69,23 @@ def demo(
 
 
 @app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+) -> None:
+    """Serve the read layer."""
+    from portfolio_platform.cli.server import serve
+    from portfolio_platform.settings import Settings
+
+    settings = Settings()
+    serve(
+        settings,
+        settings.api_host if host is None else host,
+        settings.api_port if port is None else port,
+    )
+
+
+@app.command()
 def token(
     user: Annotated[str | None, typer.Option(help="User id; default: the demo user.")] = None,
     minutes: Annotated[int, typer.Option(help="Lifetime.", min=1)] = 60,

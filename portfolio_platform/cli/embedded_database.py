@@ -9,12 +9,13 @@ from uuid import UUID
 
 import psycopg
 
+from portfolio_platform.api.local_keys import LOCAL_USER
 from portfolio_platform.settings import Settings
 from portfolio_platform.store import bootstrap
 from portfolio_platform.store.embedded import EmbeddedServer
 
 Say = Callable[[str], None]
-DEMO_USER = UUID("00000000-0000-4000-8000-00000000de30")
+DEMO_USER = UUID(LOCAL_USER)
 SEED = Path(__file__).resolve().parents[2] / "supabase" / "seed.sql"
 
 

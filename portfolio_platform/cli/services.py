@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from portfolio_platform.settings import SERVICES_FILE, Settings
@@ -65,8 +68,22 @@ def tail(path: Path, lines: int = 8) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, its output in `log`."""
+def _die_with_parent() -> None:
+    """Ask the kernel (Linux) to end this child when its parent dies, in whatever way."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def spawn(
+    command: list[str], log: Path, environment: dict[str, str], *, owned: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own, its output in `log`.
+
+    Parameters
+    ----------
+    owned : bool
+        The child ends with this process, also when this one is killed.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -76,11 +93,26 @@ def spawn(command: list[str], log: Path, environment: dict[str, str]) -> subproc
             stderr=output,
             env=environment,
             start_new_session=True,
+            preexec_fn=_die_with_parent if owned and sys.platform == "linux" else None,
         )
 
 
-def start_localnet(settings: Settings, say: Say, *, accounts: list[Path]) -> dict[str, Any]:
-    """Start the local chain in the background and wait until it listens."""
+def genesis(settings: Settings) -> datetime:
+    """When the demo market of this home began: kept, so that its past stays the same past."""
+    path = settings.home_path / "localnet-genesis"
+    if not path.exists():
+        path.write_text(datetime.now(UTC).replace(microsecond=0).isoformat())
+    return datetime.fromisoformat(path.read_text())
+
+
+def start_localnet(
+    settings: Settings, say: Say, *, accounts: list[Path], owned: bool
+) -> dict[str, Any]:
+    """Start the local chain in the background and wait until it listens.
+
+    The demo market always starts at the genesis of this home and is advanced to the present, so
+    that a restart continues the same history; afterwards it moves with real time.
+    """
     home = settings.home_path
     ready = home / "localnet.json"
     ready.unlink(missing_ok=True)
@@ -89,13 +121,23 @@ def start_localnet(settings: Settings, say: Say, *, accounts: list[Path]) -> dic
     command += ["--seed", str(settings.demo_seed), "--ready-file", str(ready)]
     for directory in accounts:
         command += ["--accounts", str(directory)]
-    child = spawn(command, log, dict(os.environ))
+    began = genesis(settings)
+    if not accounts:
+        command += ["--now", began.isoformat(), "--tick", "2"]
+        command += ["--days", str(settings.history_days_daily)]
+    child = spawn(command, log, dict(os.environ), owned=owned)
     deadline = time.monotonic() + LOCALNET_DEADLINE
     while not ready.exists():
         if child.poll() is not None or time.monotonic() > deadline:
             raise ServiceFailed(f"the local chain did not start: {tail(log)}")
         time.sleep(0.05)
     addresses = json.loads(ready.read_text())
+    if not accounts:
+        behind = (datetime.now(UTC) - began).total_seconds()
+        if behind > 0:
+            httpx.post(
+                f"{addresses['rpc_url']}/advance", json={"seconds": behind}, timeout=120
+            ).raise_for_status()
     say(f"local chain at {addresses['rpc_url']}")
     return {**addresses, **identify(child.pid)}
 
@@ -146,16 +188,39 @@ def up(
 
         services |= migrate_external(settings, say)
     if settings.rpc_urls is None and not _alive(services.get("localnet")):
-        localnet = start_localnet(settings, say, accounts=accounts or [])
+        localnet = start_localnet(settings, say, accounts=accounts or [], owned=owned)
         services["localnet"] = localnet
         services["SOLANA_RPC_URLS"] = localnet["rpc_url"]
         services["SOLANA_WS_URL"] = localnet["ws_url"]
         services["PORTFOLIO_HISTORY_BASE_URL"] = localnet["udf_url"]
         services["PORTFOLIO_UNIVERSE"] = localnet["universe"]
+        if settings.database_url is None:
+            open_demo_portfolio(services["DATABASE_URL"], localnet["universe"])
     services["DAGSTER_HOME"] = str(dagster_home(settings))
     services["PORTFOLIO_HOME"] = str(home)
     write_services(settings, services)
     return services
+
+
+def open_demo_portfolio(database_url: str, universe_url: str) -> None:
+    """Give the demo user a portfolio of each wallet that the local chain knows."""
+    from portfolio_platform.cli.embedded_database import DEMO_USER
+    from portfolio_platform.store.database import connect
+    from portfolio_platform.store.requests import save_portfolio, strategy
+
+    universe = httpx.get(universe_url, timeout=30).raise_for_status().json()
+    wallets = [one["pubkey"] for one in universe["accounts"] if one["role"] == "wallet"]
+    with connect(database_url) as conn:
+        for wallet in wallets:
+            save_portfolio(
+                conn,
+                user_id=DEMO_USER,
+                name="Demo treasury",
+                wallet=wallet,
+                hub_mint=universe["hub"],
+                strategy_id=strategy(conn, "min-variance").strategy_id,
+                settings={"sol_fee_reserve": 50_000_000, "min_notional": 1_000_000},
+            )
 
 
 def down(settings: Settings, say: Say) -> None:
