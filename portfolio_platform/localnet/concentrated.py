@@ -91,12 +91,8 @@ class ConcentratedPool(DemoPool):
         """Token A and B that the positions hold at the current price."""
         total_a = total_b = 0
         for p in self.positions:
-            lower, upper = (
-                p.lower_sqrt,
-                p.upper_sqrt,
-            )
-            total_a += amounts(p.liquidity, max(lower, self.sqrt_price), upper)[0]
-            total_b += amounts(p.liquidity, lower, min(upper, self.sqrt_price))[1]
+            total_a += amounts(p.liquidity, max(p.lower_sqrt, self.sqrt_price), p.upper_sqrt)[0]
+            total_b += amounts(p.liquidity, p.lower_sqrt, min(p.upper_sqrt, self.sqrt_price))[1]
         return total_a, total_b
 
     def move_to(self, price: float) -> Fill | None:
@@ -104,11 +100,7 @@ class ConcentratedPool(DemoPool):
         low, high = sorted((target, self.sqrt_price))
         a = b = 0
         for p in self.positions:
-            part = amounts(
-                p.liquidity,
-                max(low, p.lower_sqrt),
-                min(high, p.upper_sqrt),
-            )
+            part = amounts(p.liquidity, max(low, p.lower_sqrt), min(high, p.upper_sqrt))
             a, b = a + part[0], b + part[1]
         a_to_b = target < self.sqrt_price
         net, out = (a, b) if a_to_b else (b, a)

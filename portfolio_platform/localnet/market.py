@@ -152,9 +152,7 @@ def bar_edges(step: int | str, start: int, end: int) -> np.ndarray:
         return np.empty(0, np.int64)
     if isinstance(step, int):
         first = -(-start // step) * step
-        return np.arange(first, end + step, step, dtype=np.int64)[
-            : max(0, (end - first) // step + 2)
-        ]
+        return np.arange(first, end + step + 1, step, dtype=np.int64)
     if step == "week":
         monday = 4 * DAY
         first = -(-(start - monday) // (7 * DAY)) * 7 * DAY + monday

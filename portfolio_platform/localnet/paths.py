@@ -20,6 +20,9 @@ _REGIME_SCALE = (0.75, 1.9)
 _REGIME_LEAVE = (1 / (18 * _STEPS_PER_DAY), 1 / (4 * _STEPS_PER_DAY))
 _STAKING_RATE, _STAKING_YIELD = 1.2137, 0.068
 _MARKET_VOLATILITY = 0.62
+_HOUR = 3600 // GRID
+# Memory of the small deviations of the stablecoin and of the staked token, in steps.
+_MEMORY = 0.97 ** np.arange(160)
 
 
 class PathSource:
@@ -31,12 +34,12 @@ class PathSource:
         self.anchor = anchor
         self._column = {token.symbol: i for i, token in enumerate(DEMO_TOKENS)}
         self._regime = 0
-        self._peg = 0.0
-        self._basis = 0.0
+        self._shocks = {name: np.zeros(len(_MEMORY) - 1) for name in ("USDC", "jitoSOL")}
         self._blocks = 0
         self._log = np.zeros((1, len(DEMO_TOKENS)))
         self._volume = np.zeros((0, len(DEMO_TOKENS)))
         self._offset = np.zeros(len(DEMO_TOKENS))
+        self._cumulative: dict[str, np.ndarray] = {}
         self._grow(anchor)
         level = np.log([token.price for token in DEMO_TOKENS])
         nudge = np.random.default_rng([seed, 1]).uniform(-0.02, 0.02, len(DEMO_TOKENS))
@@ -52,6 +55,9 @@ class PathSource:
     def prices(self, symbol: str, times: np.ndarray) -> np.ndarray:
         """Prices in USD at Unix seconds `times` (ascending float64), same shape."""
         self._grow(float(times[-1]))
+        return self._levels(symbol, times)
+
+    def _levels(self, symbol: str, times: np.ndarray) -> np.ndarray:
         token = DEMO_TOKENS[self._column[symbol]]
         own = self._interpolate(times, self._column[symbol])
         if token.stable:
@@ -66,16 +72,26 @@ class PathSource:
     def volumes(self, symbol: str, times: np.ndarray) -> np.ndarray:
         """Whole tokens traded in each [times[k], times[k+1]); shape (len(times) - 1,)."""
         self._grow(float(times[-1]))
-        column = self._column[symbol]
-        total = np.concatenate([[0.0], np.cumsum(self._volume[:, column])])
         place = (times - self.start) / GRID
-        value = np.diff(np.interp(place, np.arange(len(total)), total))
-        return value / self.prices(symbol, times[:-1])
+        traded = self._traded(symbol)
+        low, high = int(place[0]), int(place[-1]) + 2
+        return np.diff(np.interp(place - low, np.arange(high - low), traded[low:high]))
+
+    def _traded(self, symbol: str) -> np.ndarray:
+        """Tokens traded since the start of the grid, at each grid point."""
+        known = self._cumulative.get(symbol)
+        if known is None or len(known) != len(self._log):
+            points = self.start + GRID * np.arange(len(self._log), dtype=np.float64)
+            # No trade begins at the last point: the grid ends there.
+            prices = self._levels(symbol, points)[:-1]
+            tokens = self._volume[:, self._column[symbol]] / prices
+            known = self._cumulative[symbol] = np.concatenate([[0.0], np.cumsum(tokens)])
+        return known
 
     def _interpolate(self, times: np.ndarray, column: int) -> np.ndarray:
         place = (times - self.start) / GRID
         low = int(place[0])
-        high = int(place[-1]) + 2
+        high = min(int(place[-1]) + 2, len(self._log))
         return np.interp(place - low, np.arange(high - low), self._log[low:high, column])
 
     def _raw(self, times: np.ndarray) -> np.ndarray:
@@ -106,10 +122,10 @@ class PathSource:
         step = np.sqrt(1 / _STEPS_PER_YEAR)
         common = _student(rng, 4, n) * _MARKET_VOLATILITY
         shared = {group: _student(rng, 5, n) * 0.25 for group in groups}
-        crash = (rng.random(n) < 1 / (45 * _STEPS_PER_DAY)) * rng.normal(-0.035, 0.03, n)
-        own = _student(rng, 5, (n, m))
-        jumps = (rng.random((n, m)) < 1 / (60 * _STEPS_PER_DAY)) * rng.normal(0.0, 0.09, (n, m))
-        noise = np.exp(0.6 * rng.standard_normal((n, m)) - 0.18)
+        own = np.column_stack([_student(rng, 5, n) for _ in range(m)])
+        crash = _rare(rng, n, 45, -0.035, 0.03)
+        jumps = np.column_stack([_rare(rng, n, 60, 0.0, 0.09) for _ in range(m)])
+        noise = np.exp(0.6 * rng.standard_normal((n // _HOUR, m)) - 0.18).repeat(_HOUR, axis=0)
         returns = np.zeros((n, m))
         for i, token in enumerate(DEMO_TOKENS):
             if token.stable or token.staked_sol:
@@ -129,27 +145,33 @@ class PathSource:
         return returns, activity * per_step
 
     def _mean_revert(self, path: np.ndarray) -> None:
-        for symbol, attribute in (("USDC", "_peg"), ("jitoSOL", "_basis")):
+        for symbol, past in self._shocks.items():
             column = self._column[symbol]
             shocks = np.diff(path[:, column], prepend=path[0, column])
-            level, out = getattr(self, attribute), np.empty(len(shocks))
-            for k, shock in enumerate(shocks.tolist()):
-                level = 0.97 * level + shock
-                out[k] = level
-            setattr(self, attribute, level)
-            path[:, column] = out
+            joined = np.concatenate([past, shocks])
+            path[:, column] = np.convolve(joined, _MEMORY, mode="valid")
+            self._shocks[symbol] = joined[-len(past) :]
 
     def _regimes(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        draws = rng.random(n)
-        state, out = self._regime, np.empty(n)
-        for k in range(n):
-            if draws[k] < _REGIME_LEAVE[state]:
-                state = 1 - state
-            out[k] = _REGIME_SCALE[state]
-        self._regime = state
+        out, place = np.empty(n), 0
+        while place < n:
+            length = int(rng.geometric(_REGIME_LEAVE[self._regime]))
+            out[place : place + length] = _REGIME_SCALE[self._regime]
+            place += length
+            if place <= n:
+                self._regime = 1 - self._regime
         return out
 
 
-def _student(rng: np.random.Generator, nu: int, size: int | tuple[int, ...]) -> np.ndarray:
-    """Student-t draws scaled to unit variance."""
-    return rng.standard_t(nu, size) * np.sqrt((nu - 2) / nu)
+def _student(rng: np.random.Generator, nu: int, n: int) -> np.ndarray:
+    """Unit-variance Student-t returns whose scale is drawn once an hour."""
+    scale = np.sqrt((nu - 2) / rng.chisquare(nu, n // _HOUR))
+    return rng.standard_normal(n) * scale.repeat(_HOUR)
+
+
+def _rare(rng: np.random.Generator, n: int, days: float, mean: float, spread: float) -> np.ndarray:
+    """Jumps that come once in `days` on average; zero elsewhere."""
+    out = np.zeros(n)
+    count = int(rng.poisson(n / (days * _STEPS_PER_DAY)))
+    out[rng.integers(0, n, count)] = rng.normal(mean, spread, count)
+    return out
