@@ -33,12 +33,20 @@ def fail(message: str, code: int = 1) -> typer.Exit:
 
 
 @app.command()
-def up(as_json: JsonFlag = False) -> None:
+def up(
+    as_json: JsonFlag = False,
+    accounts: Annotated[
+        list[Path] | None,
+        typer.Option(help="Serve these account dumps from the local chain, not the demo market."),
+    ] = None,
+) -> None:
     """Start the embedded services (PostgreSQL, local chain) and print their environment."""
     from portfolio_platform.cli import services
     from portfolio_platform.settings import Settings
 
-    started = services.up(Settings(), lambda text: console.print(f"[dim]{text}[/dim]"))
+    started = services.up(
+        Settings(), lambda text: console.print(f"[dim]{text}[/dim]"), accounts=accounts
+    )
     environment = services.environment(started)
     if as_json:
         print_json(environment)
@@ -123,6 +131,13 @@ def import_bars(
         str | None, typer.Option(help="Symbol, where the file has no such column.")
     ] = None,
     symbols: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
+    mint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="SYMBOL=MINT, repeatable; `match` takes the mint of the one known token of each "
+            "symbol. Without it a series keeps the identity venue:SYMBOL."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Import bars that you already have; every row is accounted for."""
@@ -137,6 +152,7 @@ def import_bars(
         interval=interval,
         symbol=symbol,
         symbols=symbols.split(",") if symbols else None,
+        mints=mint or [],
     )
     print_json(report, indent=None if as_json else 2)
 

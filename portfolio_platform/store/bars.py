@@ -242,14 +242,16 @@ def last_observed(conn: Connection, series_id: int, bar_interval: str) -> dateti
     return None if row is None else row[0]
 
 
-def batches_of(conn: Connection, series_ids: Iterable[int]) -> list[tuple[UUID, str]]:
-    """Batches (id, sha256) that the bars of these series came from."""
+def batches_of(
+    conn: Connection, series_ids: Iterable[int], bar_interval: str
+) -> list[tuple[UUID, str]]:
+    """Batches (id, sha256) that the bars of these series and interval came from."""
     return conn.execute(
         """
         select batch_id, sha256 from public.source_batches
         where batch_id in (select distinct batch_id from public.price_bars
-                           where series_id = any (%s))
+                           where series_id = any (%s) and bar_interval = %s)
         order by batch_id
         """,
-        (sorted(series_ids),),
+        (sorted(series_ids), bar_interval),
     ).fetchall()

@@ -119,7 +119,8 @@ def market_panel(
         )
         chosen.append(number)
     inputs += [
-        Input("batch", str(batch), digest) for batch, digest in bar_store.batches_of(conn, chosen)
+        Input("batch", str(batch), digest)
+        for batch, digest in bar_store.batches_of(conn, chosen, interval)
     ]
     return panel, inputs
 
