@@ -8,6 +8,7 @@ from portfolio_platform.optimization.moments import Moments, estimate_moments
 from portfolio_platform.optimization.panel import PanelError, PricePanel
 from portfolio_platform.optimization.solution import Attempt, NoAnswer, Solution
 from portfolio_platform.optimization.spec import StrategySpec
+from portfolio_platform.optimization.walk_forward import WalkForward, walk_forward
 
 __all__ = [
     "Attempt",
@@ -18,7 +19,9 @@ __all__ = [
     "PricePanel",
     "Solution",
     "StrategySpec",
+    "WalkForward",
     "decide",
     "estimate_moments",
     "solve",
+    "walk_forward",
 ]

@@ -97,7 +97,7 @@ def sharpe_gap(
     bisection from the ratio itself.
     """
     slope = problem.covariance @ weights
-    deviation = float(np.sqrt(max(weights @ slope, 0.0)))
+    deviation = float(np.sqrt(max(float(weights @ slope), 0.0)))
     if deviation <= 0:
         return float("inf")
     gradient = slope / deviation
@@ -113,9 +113,8 @@ def sharpe_gap(
         if (gradient[rising] <= 0).any():
             return float("inf")
         best = float((excess[rising] / gradient[rising]).max())
-        if (excess[~rising] - best * gradient[~rising]).max(initial=-1.0) > 0:
-            return float("inf")
-        return max(0.0, best / ratio - 1.0)
+        short = float(np.maximum(excess - best * gradient, 0.0).max())
+        return max(0.0, best / ratio - 1.0) + short / net
 
     def admits(t: float) -> bool:
         return linear_bound(problem, t * gradient - excess, rows, turnover, cost=problem.cost) >= 0

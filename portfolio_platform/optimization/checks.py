@@ -113,9 +113,9 @@ def settle(problem: Problem, weights: FloatArray) -> FloatArray:
         raise EngineFailure("numerical", "weights are not finite")
     settled = to_budget(weights, problem.lower, problem.upper)
     if violation(problem, settled) > VIOLATION_LIMIT and not problem.combinatorial:
-        from portfolio_platform.optimization.engines import qp
+        from portfolio_platform.optimization.engines.qp import project
 
-        settled = qp.project(problem, weights)
+        settled = project(problem, weights)
     moved = float(np.abs(settled - weights).max())
     if moved > NOISE_LIMIT:
         raise EngineFailure(

@@ -69,6 +69,8 @@ def _of_measure(spec: StrategySpec) -> Iterator[Finding]:
         yield ("rm",), f"risk parity is not defined for {rm}"
     if model in {"WC", "RRP", "equal_weight", "inverse_volatility"} and rm != "MV":
         yield ("rm",), f"model {model} knows only rm MV"
+    if model == "HRP" and rm == "equal":
+        yield ("rm",), "HRP with equal risk is model equal_weight"
     if model == "OWA" and rm != "MV":
         yield ("rm",), "model OWA takes its measure from owa.measure; leave rm at MV"
     if model == "NCO" and rm not in names.CONVEX_MEASURES:

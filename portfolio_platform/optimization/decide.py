@@ -97,6 +97,7 @@ def _solve(spec: StrategySpec, moments: Moments, *, only: str | None = None) -> 
     feasibility.check(problem)
     weights, raw, name, attempts = registry.run(problem, only=only)
     final = with_cash(spec, moments, weights)
+    expected_return, volatility = _outlook(spec, problem, weights)
     return Solution(
         status="optimal",
         weights=final,
@@ -110,7 +111,8 @@ def _solve(spec: StrategySpec, moments: Moments, *, only: str | None = None) -> 
         universe=tuple(sorted(final)),
         excluded=moments.excluded,
         moments=moments.meta,
-        **_outlook(spec, problem, weights),
+        expected_return=expected_return,
+        volatility=volatility,
     )
 
 
@@ -122,16 +124,13 @@ def with_cash(spec: StrategySpec, moments: Moments, weights: FloatArray) -> dict
     return dict(sorted(final.items()))
 
 
-def _outlook(spec: StrategySpec, problem: Problem, weights: FloatArray) -> dict[str, float]:
+def _outlook(spec: StrategySpec, problem: Problem, weights: FloatArray) -> tuple[float, float]:
     """Return expected return and volatility of the whole portfolio, per year."""
     bars = spec.bars_per_year
     cash_return = (1.0 - spec.budget) * problem.risk_free
     mean = spec.budget * float(problem.mean @ weights) + cash_return
     variance = max(0.0, float(weights @ problem.covariance @ weights))
-    return {
-        "expected_return": mean * bars,
-        "volatility": float(spec.budget * np.sqrt(variance * bars)),
-    }
+    return mean * bars, float(spec.budget * np.sqrt(variance * bars))
 
 
 def _failed(outcome: NoAnswer) -> Solution:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.datetime64]
+BoolArray = NDArray[np.bool_]
 Instant = datetime | np.datetime64
 
 
@@ -30,8 +31,9 @@ def instant(value: Instant) -> np.datetime64:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise PanelError(f"{value.isoformat()} has no time zone; pass an aware datetime")
-        value = np.datetime64(value.astimezone(UTC).replace(tzinfo=None), "ns")
-    stamp = np.datetime64(value, "ns")
+        stamp = np.datetime64(value.astimezone(UTC).replace(tzinfo=None), "ns")
+    else:
+        stamp = value.astype("datetime64[ns]")
     if np.isnat(stamp):
         raise PanelError("the time is not a time (NaT)")
     return stamp

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from portfolio_platform.optimization.panel import FloatArray
+from portfolio_platform.optimization.panel import BoolArray, FloatArray
 
 _STEPS = 25
 
@@ -72,7 +72,7 @@ def polish(
     return x, duals
 
 
-def _switch(place: int, active: bool, *groups: FloatArray) -> None:
+def _switch(place: int, active: bool, *groups: BoolArray) -> None:
     for group in groups:
         if place < len(group):
             group[place] = active
@@ -83,10 +83,10 @@ def _switch(place: int, active: bool, *groups: FloatArray) -> None:
 def _equations(
     p: Programme,
     x: FloatArray,
-    at_low: FloatArray,
-    at_high: FloatArray,
-    at_lower: FloatArray,
-    at_upper: FloatArray,
+    at_low: BoolArray,
+    at_high: BoolArray,
+    at_lower: BoolArray,
+    at_upper: BoolArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None:
     """Solve for the free variables and multipliers, as a correction to `x`; None if it fails."""
     point = np.where(at_lower, p.lower, np.where(at_upper, p.upper, x))

@@ -1,0 +1,160 @@
+"""Which walk-forwards the compiled kernels cover, and how they are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portfolio_platform.optimization.panel import FloatArray
+from portfolio_platform.optimization.spec import StrategySpec
+
+#: States written by the kernels.
+OPTIMAL, UNDECIDED, NO_EXCESS = 0, 1, 2
+_CHUNK = 512
+
+
+def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
+    """Return the kernel that covers `spec` on `count` assets, or None.
+
+    Parameters
+    ----------
+    count
+        Assets the model would weigh.
+    has_cash
+        Whether stablecoins are among the candidates.
+    """
+    plain = (
+        spec.bounds.lower == 0
+        and spec.bounds.upper == 1
+        and not spec.bounds.assets
+        and not spec.groups
+        and not spec.linear
+        and spec.cardinality is None
+        and spec.minimum_weight == 0
+        and spec.turnover is None
+        and spec.cost_bps == 0
+        and spec.risk_budget is None
+    )
+    data = (
+        spec.winsorize is None
+        and spec.universe.min_history is None
+        and spec.universe.overlap == "common"
+        and not spec.fallback
+        and spec.kelly is None
+    )
+    if not (plain and data) or count < 2:
+        return None
+    if spec.model == "Classic" and has_cash and spec.budget == 1:
+        return None
+    sample = spec.covariance.method == "hist" or (
+        spec.covariance.method == "auto" and spec.lookback >= 3 * count
+    )
+    if spec.model == "Classic" and spec.rm == "MV" and sample:
+        if spec.obj == "MinRisk":
+            return "min_variance"
+        if spec.obj == "Sharpe" and spec.mean.method == "hist" and not spec.mean.yields:
+            return "max_sharpe"
+    if spec.model == "Classic" and spec.rm == "CVaR" and spec.obj == "MinRisk":
+        small = spec.lookback * count <= 100_000 and spec.tail.alpha * spec.lookback >= 1
+        return "cvar" if small else None
+    if spec.model == "RP" and spec.rm == "MV" and sample:
+        return "risk_parity"
+    shape = spec.hierarchy
+    if spec.model == "HRP" and spec.rm in {"MV", "vol"} and sample:
+        plain_tree = shape.codependence == "pearson" and shape.linkage != "DBHT"
+        return "hrp" if plain_tree else None
+    return None
+
+
+def is_ready(name: str) -> bool:
+    """Whether the kernel runs without compiling: loaded here, or cached on disk for this CPU."""
+    from portfolio_platform.optimization.kernels.ready import ready
+
+    return ready(*_dispatchers(name))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Answers of one kernel call: weights (k, n), gaps (k,), states (k,)."""
+
+    weights: FloatArray
+    gaps: FloatArray
+    states: NDArray[np.int64]
+
+
+def run(name: str, spec: StrategySpec, returns: FloatArray, starts: NDArray[np.int64]) -> Batch:
+    """Run one kernel over the windows of `returns` (R, n) that begin at `starts` (k,)."""
+    k, n, window = len(starts), returns.shape[1], spec.lookback
+    weights, gaps = np.full((k, n), np.nan), np.full(k, np.nan)
+    states = np.full(k, UNDECIDED, dtype=np.int64)
+    if name in {"min_variance", "max_sharpe"}:
+        from portfolio_platform.optimization.kernels.active_set import walk_mean_variance
+
+        rate = spec.risk_free_rate / spec.bars_per_year
+        walk_mean_variance(
+            returns, starts, window, rate, name == "max_sharpe", weights, gaps, states
+        )
+    elif name == "risk_parity":
+        from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
+
+        walk_risk_parity(returns, starts, window, np.full(n, 1.0 / n), weights, gaps, states)
+    elif name == "cvar":
+        from portfolio_platform.optimization.kernels.tail_simplex import walk_cvar
+
+        pivots = np.zeros(k, dtype=np.int64)
+        walk_cvar(returns, starts, window, spec.tail.alpha, weights, gaps, states, pivots)
+    else:
+        _walk_hrp(spec, returns, starts, weights, states)
+    return Batch(weights, gaps, states)
+
+
+def _walk_hrp(
+    spec: StrategySpec,
+    returns: FloatArray,
+    starts: NDArray[np.int64],
+    weights: FloatArray,
+    states: NDArray[np.int64],
+) -> None:
+    from scipy.cluster import hierarchy
+
+    from portfolio_platform.optimization.kernels import hierarchy as tree
+    from portfolio_platform.optimization.kernels.rolling import rolling_covariances, suspicious
+
+    n = returns.shape[1]
+    distance = np.empty(n * (n - 1) // 2)
+    bounds = np.zeros((2 * n, 2), dtype=np.int64)
+    shape, deviation = spec.hierarchy, spec.rm == "vol"
+    for first in range(0, len(starts), _CHUNK):
+        chunk = starts[first : first + _CHUNK]
+        covariances = rolling_covariances(returns, chunk, spec.lookback)
+        for place, covariance in enumerate(covariances):
+            if suspicious(covariance):
+                continue
+            tree.correlation_distance(covariance, distance)
+            links = hierarchy.linkage(
+                distance, method=shape.linkage, optimal_ordering=shape.leaf_order
+            )
+            order = hierarchy.leaves_list(links).astype(np.int64)
+            tree.bisect(covariance, order, deviation, weights[first + place], bounds)
+            states[first + place] = OPTIMAL
+
+
+def _dispatchers(name: str) -> tuple[object, ...]:
+    if name in {"min_variance", "max_sharpe"}:
+        from portfolio_platform.optimization.kernels.active_set import walk_mean_variance
+
+        return (walk_mean_variance,)
+    if name == "risk_parity":
+        from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
+
+        return (walk_risk_parity,)
+    if name == "cvar":
+        from portfolio_platform.optimization.kernels.tail_simplex import walk_cvar
+
+        return (walk_cvar,)
+    from portfolio_platform.optimization.kernels import hierarchy as tree
+    from portfolio_platform.optimization.kernels.rolling import rolling_covariances, suspicious
+
+    return (tree.correlation_distance, tree.bisect, rolling_covariances, suspicious)
