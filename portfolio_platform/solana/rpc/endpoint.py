@@ -17,6 +17,7 @@ from portfolio_platform.solana.rpc.native import contained_panics
 from portfolio_platform.solana.rpc.replies import BadBody, parse_envelope
 
 BLOCKED_SECONDS = 60.0
+FORGIVEN_AFTER_SECONDS = 30.0
 LONGEST_RETRY_AFTER = 120.0
 
 
@@ -70,6 +71,7 @@ class Endpoint:
         self.throttle = Throttle(limits)
         self.timeout = timeout
         self.failures = 0
+        self._failed_at = self._answered_at = float("-inf")
         self.resting_until = 0.0
         self.rest_reason = ""
         self.rest_code: int | None = None
@@ -91,6 +93,22 @@ class Endpoint:
         until = asyncio.get_running_loop().time() + seconds
         self.resting_until = max(self.resting_until, until)
         self.rest_reason, self.rest_code = failure.message, failure.code
+
+    def failed(self) -> None:
+        """Count a failure against its health."""
+        self.failures = self._failures_at(now := asyncio.get_running_loop().time()) + 1
+        self._failed_at = now
+
+    def _failures_at(self, now: float) -> int:
+        # Without this, an endpoint that once failed would never be asked again.
+        return self.failures if now - self._failed_at < FORGIVEN_AFTER_SECONDS else 0
+
+    def health(self, now: float, fastest: float) -> tuple[int, bool]:
+        """Recent failures, and whether it is lately much slower than the fastest endpoint."""
+        latency = self.metrics.latency_seconds
+        recent = now - self._answered_at < FORGIVEN_AFTER_SECONDS
+        slow = latency is not None and recent and latency > max(3 * fastest, 0.05)
+        return self._failures_at(now), slow
 
     async def send(self, method: str, params: list[Any], timeout: float | None = None) -> Reply:
         """One request, one reply.
@@ -126,6 +144,7 @@ class Endpoint:
         if envelope.error is not None:
             raise self._rpc_failure(method, envelope.error)
         self.failures = 0
+        self._answered_at = loop.time()
         assert isinstance(envelope.result, msgspec.Raw)
         return Reply(envelope.result, self.name, loop.time() - began, len(body))
 

@@ -234,12 +234,17 @@ class RpcPool:
         now = asyncio.get_running_loop().time()
         open_ = [one for one in self.endpoints if one.name not in state.closed]
 
-        def order(one: Endpoint) -> tuple[float, int, float, int, int]:
+        fastest = min(
+            (one.metrics.latency_seconds for one in open_ if one.metrics.latency_seconds),
+            default=0.0,
+        )
+
+        def order(one: Endpoint) -> tuple[float, int, float, tuple[int, bool], int]:
             return (
                 max(one.resting_until - now, 0.0),
                 state.asked.get(one.name, 0),
                 one.throttle.wait_seconds(state.method, now),
-                one.failures,
+                one.health(now, fastest),
                 self.endpoints.index(one),
             )
 
@@ -320,7 +325,7 @@ class RpcPool:
             state.closed.add(endpoint.name)
             state.skipped += 1
             return
-        endpoint.failures += 1
+        endpoint.failed()
         if failure.blocks_endpoint:
             endpoint.rest(BLOCKED_SECONDS, failure)
             state.closed.add(endpoint.name)
