@@ -39,6 +39,7 @@ def launched(
     now: datetime | None = None,
     slot: int | None = None,
     tick_seconds: float | None = None,
+    days: int = 730,
     timeout: float = 30.0,
 ) -> Iterator[Launched]:
     """Run the local chain in a child process for the length of a `with` block.
@@ -51,7 +52,7 @@ def launched(
         When the child ends or stays silent for `timeout` seconds.
     """
     command = [sys.executable, "-m", "portfolio_platform.localnet", "--exit-with-parent"]
-    command += ["--seed", str(seed), "--port", str(port)]
+    command += ["--seed", str(seed), "--port", str(port), "--days", str(days)]
     for directory in accounts:
         command += ["--accounts", str(directory)]
     if market or (market is None and not accounts):

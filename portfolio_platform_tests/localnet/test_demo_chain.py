@@ -88,7 +88,7 @@ def test_equal_seeds_give_equal_bytes_and_transactions() -> None:
     assert set(one.log.by_signature) != set(other.log.by_signature)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.lists(st.floats(0.4, 40_000), min_size=1, max_size=4), st.integers(0, 10_000))
 def test_pools_follow_the_market_within_their_fee(steps: list[float], seed: int) -> None:
     demo = fresh(seed)
