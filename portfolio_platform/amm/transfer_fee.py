@@ -27,6 +27,11 @@ class TransferFee:
         if not 0 <= self.bps <= BPS or self.max < 0:
             raise InvalidPool(f"transfer fee of {self.bps} bps with a maximum of {self.max}")
 
+    @property
+    def charges(self) -> bool:
+        """Whether anything is ever withheld."""
+        return self.bps > 0 and self.max > 0
+
     def fee(self, sent: int) -> int:
         """Return what is withheld of `sent` base units (rounded up, capped)."""
         return min(ceil_div(sent * self.bps, BPS), self.max)

@@ -76,17 +76,12 @@ def _tokens(inputs: PlanInputs) -> list[Failure]:
             found.append(_failure(mint, Reason.UNKNOWN_TOKEN, "the mint is not in the universe"))
         elif token.decimals is None:
             found.append(_failure(mint, Reason.DECIMALS_MISSING, "decimals are not known"))
-        elif (
-            token.transfer_fee is not None
-            and token.transfer_fee.bps
-            and token.transfer_fee.max
-            and not inputs.settings.allow_transfer_fee_mints
-        ):
+        elif token.charged_fee and not inputs.settings.allow_transfer_fee_mints:
             found.append(
                 _failure(
                     mint,
                     Reason.TRANSFER_FEE_MINT,
-                    f"transfers withhold {token.transfer_fee.bps} bps and "
+                    f"transfers withhold {token.charged_fee.bps} bps and "
                     "allow_transfer_fee_mints is off",
                 )
             )

@@ -43,6 +43,12 @@ class Token:
     symbol: str | None = None
     transfer_fee: TransferFee | None = None
 
+    @property
+    def charged_fee(self) -> TransferFee | None:
+        """The transfer fee, None where the mint has one that is zero."""
+        fee = self.transfer_fee
+        return fee if fee is not None and fee.charges else None
+
     def to_json(self) -> dict[str, Any]:
         """Return the token as JSON."""
         fee = self.transfer_fee

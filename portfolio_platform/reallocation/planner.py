@@ -135,7 +135,7 @@ def compute(inputs: PlanInputs) -> Plan:
             **{mint: price.value for mint, price in inputs.prices.items()},
             inputs.portfolio.hub: Fraction(1),
         },
-        book=PoolBook(inputs.pools),
+        book=PoolBook(inputs.pools, _unfit(inputs)),
         cash=before.cash,
     )
     sell(simulation, before)
@@ -224,6 +224,20 @@ def _finished(
         steps=steps,
         summary=summarise(inputs, before, after, trades, cost),
     )
+
+
+def _unfit(inputs: PlanInputs) -> dict[str, Reason]:
+    """Name the pools that do not know the transfer fee of a mint, and would quote too much."""
+    unfit = {}
+    for pool in inputs.pools:
+        for mint, known in (
+            (pool.mint_a, pool.transfer_fee_a),
+            (pool.mint_b, pool.transfer_fee_b),
+        ):
+            token = inputs.tokens.get(mint)
+            if token and token.charged_fee != (known if known and known.charges else None):
+                unfit[pool.address] = Reason.TRANSFER_FEE_MINT
+    return unfit
 
 
 def _capped_targets(inputs: PlanInputs) -> dict[str, Fraction]:

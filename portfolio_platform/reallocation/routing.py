@@ -21,9 +21,20 @@ def unlimited(address: str, mint_in: str) -> int | None:
 
 
 class PoolBook:
-    """Pools by pair, in a state that moves with each simulated trade."""
+    """Pools by pair, in a state that moves with each simulated trade.
 
-    def __init__(self, pools: Iterable[AmmPool]) -> None:
+    Parameters
+    ----------
+    pools : iterable of AmmPool
+        States of one snapshot.
+    refused : mapping of str to Reason, optional
+        Pools not to be used, by address, with the reason to show.
+    """
+
+    def __init__(
+        self, pools: Iterable[AmmPool], refused: Mapping[str, Reason] | None = None
+    ) -> None:
+        self.refused = refused or {}
         self._pools: dict[str, AmmPool] = {}
         self._pairs: dict[tuple[str, str], list[str]] = {}
         for pool in sorted(pools, key=lambda pool: pool.address):
@@ -48,7 +59,7 @@ class PoolBook:
 
     def copy(self) -> PoolBook:
         """Return a book that moves on its own."""
-        twin = PoolBook(())
+        twin = PoolBook((), self.refused)
         twin._pools = dict(self._pools)
         twin._pairs = self._pairs
         return twin
@@ -138,6 +149,9 @@ def fill_direct(
     refusals: dict[str, str] = {}
     usable: list[AmmPool] = []
     for pool in book.between(mint_in, mint_out):
+        if pool.address in book.refused:
+            refusals[pool.address] = book.refused[pool.address].value
+            continue
         try:
             pool.marginal_root(mint_in)
         except AmmError as error:
