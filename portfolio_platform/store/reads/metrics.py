@@ -11,8 +11,9 @@ select t.mint, t.symbol, m.version, m.content_hash, m.data_as_of, m.computed_at
 from public.tokens as t
 left join lateral (
     select v.version, v.content_hash, v.as_of as data_as_of, v.recorded_at as computed_at
-    from public.token_metrics as x join public.versions as v on v.version = x.version
-    where x.mint = t.mint and v.kind = 'metrics'
+    from public.versions as v
+    join public.token_metrics as x on x.version = v.version and x.mint = t.mint
+    where v.kind = 'metrics' and v.subject = 'market'
       and v.recorded_at <= coalesce($2::timestamptz, 'infinity')
     order by v.recorded_at desc, v.version limit 1
 ) as m on true
