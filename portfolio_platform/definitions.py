@@ -10,13 +10,14 @@ warnings.filterwarnings("ignore", category=BetaWarning)
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
 from portfolio_platform.defs import automation, checks  # noqa: E402
+from portfolio_platform.defs.backtest import assets as backtest  # noqa: E402
 from portfolio_platform.defs.market import assets as market  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.solana import assets as solana  # noqa: E402
 
 defs = Definitions(
-    assets=[*solana.ASSETS, *market.ASSETS, *portfolio.ASSETS],
+    assets=[*solana.ASSETS, *market.ASSETS, *portfolio.ASSETS, *backtest.ASSETS],
     asset_checks=checks.CHECKS,
     jobs=automation.JOBS,
     schedules=automation.SCHEDULES,

@@ -16,6 +16,12 @@ refresh = define_asset_job(
     description="Read the chain and history, and recompute what depends on them.",
 )
 
+answer_backtests = define_asset_job(
+    "answer_backtests",
+    selection=AssetSelection.groups("backtest"),
+    description="Answer the open backtest requests.",
+)
+
 hourly_refresh = ScheduleDefinition(
     name="hourly_refresh",
     job=refresh,
@@ -23,5 +29,5 @@ hourly_refresh = ScheduleDefinition(
     description="A few minutes after each hourly bar has closed.",
 )
 
-JOBS = [everything, refresh]
+JOBS = [everything, refresh, answer_backtests]
 SCHEDULES = [hourly_refresh]

@@ -94,7 +94,7 @@ def publish(
     listed = sorted(
         (i.to_json() for i in inputs), key=lambda i: (i["kind"], i["id"], i.get("sha256", ""))
     )
-    digest = sha256_of({"kind": kind, "subject": subject, "inputs": listed, "content": content})
+    digest = sha256_of({"kind": kind, "inputs": listed, "content": content})
     with conn.transaction():
         found = conn.execute(
             """

@@ -1,0 +1,77 @@
+"""`portfolio-platform backtest`: store a request, materialise it, wait, print the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from portfolio_platform.cli.progress import console
+from portfolio_platform.settings import Settings
+from portfolio_platform.store.database import connect
+from portfolio_platform.store.requests import open_request, request
+
+
+def run_backtest_command(
+    settings: Settings, spec_file: Path, *, as_json: bool, check_lookahead: bool, html: Path | None
+) -> int:
+    """Run a spec through the whole path; returns the exit code.
+
+    Raises
+    ------
+    ValidationError
+        The spec is refused; the message carries the path of the field. Nothing is stored.
+    """
+    from portfolio_platform.backtesting import BacktestSpec
+    from portfolio_platform.cli import print_json
+
+    document = json.loads(spec_file.read_text())
+    spec = BacktestSpec.model_validate(document)
+    url = settings.resolve_database_url()
+    if check_lookahead:
+        from portfolio_platform.cli.lookahead import report_lookahead
+
+        return report_lookahead(settings, spec, as_json=as_json)
+    with connect(url) as conn:
+        request_id = open_request(conn, "backtest_requests", document)
+    console.print(f"request {request_id}")
+    _materialise(settings, str(request_id))
+    with connect(url) as conn:
+        answered = request(conn, "backtest_requests", request_id)
+        found = conn.execute(
+            "select report, html from public.backtest_reports where version = %s",
+            (answered.version,),
+        ).fetchone()
+    if found is None:
+        console.print(f"[red]{answered.state}[/red] {answered.reason}", soft_wrap=True)
+        return 1
+    report, page = found
+    if html is not None:
+        html.write_text(page)
+        console.print(f"report page {html}")
+    if as_json:
+        print_json({"request_id": str(request_id), "version": str(answered.version), **report})
+    else:
+        console.print(report["verdict"]["sentence"], soft_wrap=True)
+        for name, section in report["strategies"].items():
+            console.print(f"{name}: {section['metrics']}", soft_wrap=True)
+    return 0 if answered.state == "done" else 1
+
+
+def _materialise(settings: Settings, request_id: str) -> None:
+    """Answer the request as a Dagster run of this process, visible in the UI."""
+    import os
+
+    from dagster import DagsterInstance
+
+    from portfolio_platform.cli.services import dagster_home
+    from portfolio_platform.definitions import defs
+
+    os.environ.setdefault("DAGSTER_HOME", str(dagster_home(settings)))
+    job = defs.resolve_job_def("answer_backtests")
+    with DagsterInstance.get() as instance:
+        job.execute_in_process(
+            instance=instance,
+            raise_on_error=True,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+            tags={"portfolio_platform/request": request_id},
+        )
