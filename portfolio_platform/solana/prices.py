@@ -8,7 +8,7 @@ shows is a real price.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import isfinite
+from math import inf, isfinite
 from statistics import median
 from typing import Literal
 
@@ -129,7 +129,8 @@ def _alone(
     if (
         price is not None
         and confidence is not None
-        and confidence > settings.max_confidence * price
+        # Written so that a confidence that is not a number is refused as well.
+        and not 0 <= confidence <= settings.max_confidence * price
     ):
         reasons.append("confidence_too_wide")
     age_seconds = None
@@ -145,7 +146,11 @@ def _alone(
         if point.age_slots is not None and point.age_slots > settings.max_age_slots:
             reasons.append("slot_too_old")
     depth = point.depth * scale if point.depth is not None and scale is not None else None
-    if depth is not None and depth < settings.min_depth and "zero_liquidity" not in reasons:
+    if (
+        depth is not None
+        and not settings.min_depth <= depth < inf
+        and "zero_liquidity" not in reasons
+    ):
         reasons.append("too_thin")
     if point.slot < last_slots.get(point.pubkey, 0):
         reasons.append("slot_went_back")
