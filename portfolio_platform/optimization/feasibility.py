@@ -16,33 +16,54 @@ _LARGEST_SUBSET = 3
 
 
 def check(problem: Problem) -> None:
-    """Refuse a problem without feasible weights, or without excess return to hunt for.
+    """Refuse at once what needs no solver to see: bounds, minimum weight, excess return in a box.
 
     Raises
     ------
     NoAnswer
-        ``infeasible`` with the smallest conflicting set in words, or
-        ``no_positive_excess_return``.
+        ``infeasible`` or ``no_positive_excess_return``.
     """
     _check_box(problem)
-    constrained = bool(problem.rows) or problem.turnover is not None
-    if constrained and _best(problem, np.zeros(problem.size), problem.rows, turnover=True) is None:
-        raise _outcome(problem, "infeasible", _conflict(problem))
     if problem.spec.minimum_weight > 0:
         _check_minimum_weight(problem)
-    if needs_mean(problem) and problem.spec.obj == "Sharpe" and problem.spec.kelly is None:
-        excess = problem.mean - problem.risk_free
-        if constrained:
+    if _hunts_excess(problem) and problem.box:
+        best = greedy(problem.mean - problem.risk_free, problem.lower, problem.upper)
+        if best <= 0:
+            raise _no_excess(problem)
+
+
+def explain(problem: Problem) -> None:
+    """Find out why engines found nothing, with linear programmes; return when there is an answer.
+
+    Raises
+    ------
+    NoAnswer
+        ``infeasible`` with the smallest conflicting set of constraints in words, or
+        ``no_positive_excess_return``.
+    """
+    if problem.rows or problem.turnover is not None:
+        if _best(problem, np.zeros(problem.size), problem.rows, turnover=True) is None:
+            raise _outcome(problem, "infeasible", _conflict(problem))
+        if _hunts_excess(problem):
+            excess = problem.mean - problem.risk_free
             best = _best(problem, excess, problem.rows, turnover=True)
-        else:
-            best = greedy(excess, problem.lower, problem.upper)
-        if best is None or best <= 0:
-            raise _outcome(
-                problem,
-                "no_positive_excess_return",
-                "no admissible weights have an expected return above the risk-free rate "
-                f"({problem.risk_free * problem.spec.bars_per_year:.4g} a year)",
-            )
+            if best is None or best <= 0:
+                raise _no_excess(problem)
+
+
+def _hunts_excess(problem: Problem) -> bool:
+    spec = problem.spec
+    return needs_mean(problem) and spec.obj == "Sharpe" and spec.kelly is None
+
+
+def _no_excess(problem: Problem) -> NoAnswer:
+    yearly = problem.risk_free * problem.spec.bars_per_year
+    return _outcome(
+        problem,
+        "no_positive_excess_return",
+        f"no admissible weights have an expected return above the risk-free rate ({yearly:.4g} "
+        "a year)",
+    )
 
 
 def greedy(gain: FloatArray, lower: FloatArray, upper: FloatArray) -> float:

@@ -6,14 +6,14 @@ import time
 from importlib import import_module
 from types import ModuleType
 
-from portfolio_platform.optimization import checks
+from portfolio_platform.optimization import checks, feasibility
 from portfolio_platform.optimization.checks import EngineFailure, Raw
 from portfolio_platform.optimization.panel import FloatArray
 from portfolio_platform.optimization.problem import Problem
 from portfolio_platform.optimization.solution import Attempt, NoAnswer
 
 #: Fastest first. Each engine says itself whether it covers a problem.
-ENGINES = ("rules", "exact", "qp", "riskfolio")
+ENGINES = ("rules", "exact", "qp", "lp", "riskfolio")
 #: Outcomes that are facts about the problem, not about the engine: no other engine is asked.
 FINAL = {"infeasible", "unbounded", "no_positive_excess_return"}
 
@@ -64,11 +64,14 @@ def run(
             continue
         attempts.append(Attempt(name, "optimal", time.perf_counter() - start))
         return weights, raw, name, tuple(attempts)
-    outcome = NoAnswer(
-        status,  # type: ignore[arg-type]
-        reason,
-        universe=problem.assets,
-        excluded=problem.excluded,
-    )
-    outcome.attempts = tuple(attempts)
-    raise outcome
+    try:
+        feasibility.explain(problem)
+        raise NoAnswer(
+            status,  # type: ignore[arg-type]
+            reason,
+            universe=problem.assets,
+            excluded=problem.excluded,
+        )
+    except NoAnswer as outcome:
+        outcome.attempts = tuple(attempts)
+        raise

@@ -163,4 +163,7 @@ def _small_cvar(problem: Problem) -> Raw:
     )
     if states[0] != 0:
         raise EngineFailure("numerical", "the simplex did not finish")
-    return Raw(weights[0], "simplex", "exact", float(gaps[0]), int(pivots[0]))
+    from portfolio_platform.optimization.engines.lp import tail_vertex
+
+    vertex = tail_vertex(problem, weights[0])
+    return Raw(vertex, "simplex", "exact", float(gaps[0]), int(pivots[0]))
