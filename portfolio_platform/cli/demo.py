@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -64,6 +65,7 @@ def run_demo(settings: Settings, *, once: bool, as_json: bool) -> int:
             with step("Embedded PostgreSQL and local chain") as shown:
                 record = services.up(settings, shown.say, owned=True)
             os.environ.update(services.environment(record))
+            _request_backtest(settings)
             outcome = _main_job(started)
             _show(settings, outcome)
             with step("Dagster UI and API"):
@@ -80,6 +82,16 @@ def run_demo(settings: Settings, *, once: bool, as_json: bool) -> int:
             return 0
         finally:
             services.down(settings, lambda text: console.print(f"[dim]{text}[/dim]"))
+
+
+def _request_backtest(settings: Settings) -> None:
+    """Store the example request that the run will answer."""
+    from portfolio_platform.store.database import connect
+    from portfolio_platform.store.requests import open_request
+
+    example = services.REPOSITORY / "examples" / "backtest.json"
+    with connect(settings.resolve_database_url()) as conn:
+        open_request(conn, "backtest_requests", json.loads(example.read_text()))
 
 
 def _main_job(started: float) -> dict[str, Any]:
