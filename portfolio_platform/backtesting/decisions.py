@@ -1,0 +1,146 @@
+"""Walk-forward: the live step, taken at every decision time of the past, in resumable blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portfolio_platform.backtesting.market_path import FloatArray
+from portfolio_platform.backtesting.simulator import Schedule, Walker
+from portfolio_platform.backtesting.spec_parts import Window
+from portfolio_platform.optimization import Decider, PricePanel, Solution, StrategySpec
+
+#: Decisions of one block. A block starts cold, so a run resumed at a block boundary is the same to
+#: the bit as one that was never stopped, whatever an engine keeps warm between calls.
+BLOCK = 64
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the strategy said at one time."""
+
+    bar: int
+    status: str
+    reason: str | None
+    weights: Mapping[str, float]
+    fallback: str | None = None
+
+    @classmethod
+    def of(cls, bar: int, solution: Solution) -> Decision:
+        """Keep of a solution what the simulation and the report need."""
+        return cls(
+            bar,
+            solution.status,
+            solution.reason,
+            {asset: weight for asset, weight in solution.weights.items() if weight != 0.0},
+            solution.fallback,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision, JSON-safe."""
+        return {
+            "bar": self.bar,
+            "status": self.status,
+            "reason": self.reason,
+            "weights": dict(self.weights),
+            "fallback": self.fallback,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """Restore a decision."""
+        return cls(
+            int(data["bar"]), data["status"], data["reason"], data["weights"], data["fallback"]
+        )
+
+
+def windowed(
+    spec: StrategySpec, window: Window, panel: PricePanel, as_of: np.datetime64
+) -> StrategySpec:
+    """Return `spec` with the lookback that `window` prescribes at `as_of`."""
+    if window.kind == "strategy" or window.bars is None:
+        return spec
+    least = window.bars
+    if window.kind == "rolling":
+        return _with_lookback(spec, least, spec.universe.min_history)
+    known = int(np.searchsorted(panel.times, as_of, side="right")) - 1
+    needed = spec.universe.min_history or least
+    return _with_lookback(spec, max(known, least), needed)
+
+
+def _with_lookback(spec: StrategySpec, lookback: int, needed: int | None) -> StrategySpec:
+    data = spec.model_dump()
+    data["lookback"] = lookback
+    data["universe"]["min_history"] = None if needed is None else min(needed, lookback)
+    return StrategySpec.model_validate(data)
+
+
+def looks_at_holdings(spec: StrategySpec) -> bool:
+    """Whether a decision depends on what is held, so that decisions cannot be taken ahead."""
+    return (
+        spec.turnover is not None
+        or spec.cost_bps > 0
+        or "previous" in spec.fallback
+        or any(looks_at_holdings(member.spec) for member in spec.members)
+    )
+
+
+def solve_block(
+    spec: StrategySpec,
+    window: Window,
+    panel: PricePanel,
+    bars: Sequence[int],
+    times: NDArray[np.datetime64],
+) -> list[Decision]:
+    """Decide at ``times[bar]`` for each of `bars`, independent of holdings."""
+    if window.kind != "expanding":
+        fixed = windowed(spec, window, panel, times[bars[0]])
+        decider = Decider(fixed)
+        return [Decision.of(bar, decider.decide(panel, times[bar])) for bar in bars]
+    decided = []
+    for bar in bars:
+        decider = Decider(windowed(spec, window, panel, times[bar]))
+        decided.append(Decision.of(bar, decider.decide(panel, times[bar])))
+    return decided
+
+
+def step_with_holdings(
+    spec: StrategySpec,
+    window: Window,
+    panel: PricePanel,
+    bar: int,
+    times: NDArray[np.datetime64],
+    held: Mapping[str, float] | None,
+) -> Decision:
+    """Decide at one time, given the weights held then."""
+    decider = Decider(windowed(spec, window, panel, times[bar]))
+    return Decision.of(bar, decider.decide(panel, times[bar], current=held))
+
+
+def target_matrix(
+    decisions: Sequence[Decision], assets: Sequence[str]
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return (K, n) targets of the decisions that have weights, and their (K,) bars.
+
+    A decision without an answer leaves the previous target in force: the holding drifts.
+    """
+    column = {asset: position for position, asset in enumerate(assets)}
+    answered = [decision for decision in decisions if decision.status == "optimal"]
+    targets = np.zeros((len(answered), len(assets)))
+    for row, decision in enumerate(answered):
+        for asset, weight in decision.weights.items():
+            targets[row, column[asset]] = weight
+    return targets, np.array([decision.bar for decision in answered], dtype=np.int64)
+
+
+def replay_to(walker: Walker, decisions: Sequence[Decision], lag: int, stop: int) -> None:
+    """Walk to bar `stop` with what has been decided so far."""
+    targets, bars = target_matrix(decisions, walker.path.assets)
+    if len(targets) == 0:
+        targets = np.zeros((1, len(walker.path.assets)))
+    walker.advance(stop, targets, Schedule.of(len(walker.path), bars + lag))
