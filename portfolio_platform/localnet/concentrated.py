@@ -51,8 +51,9 @@ class ConcentratedPool(DemoPool):
         self.fee_growth = [0, 0]
         self.positions = self._open_positions(prices)
         self._published_arrays: set[int] = set()
+        self._fixed_bytes = self._fixed()
         held_a, held_b = self.position_amounts()
-        owner = str(self.authority.pubkey())
+        owner = self.authority_key
         for vault, token, held in (
             (self.vault_a, self.token_a, held_a),
             (self.vault_b, self.token_b, held_b),
@@ -160,6 +161,8 @@ class ConcentratedPool(DemoPool):
         spacing, span = self.spec.tick_spacing, self.spec.tick_spacing * self.ticks_per_array
         here = array_start(self.tick, spacing, self.ticks_per_array)
         wanted = {here + k * span for k in range(-_NEAR_ARRAYS, _NEAR_ARRAYS + 1)}
+        if wanted <= self._published_arrays:
+            return
         ticks = self.initialized_ticks()
         if not self._published_arrays:
             wanted |= {array_start(tick, spacing, self.ticks_per_array) for tick in ticks}
@@ -167,6 +170,10 @@ class ConcentratedPool(DemoPool):
             inside = {t: v for t, v in ticks.items() if start <= t < start + span}
             self._write_array(start, inside)
             self._published_arrays.add(start)
+
+    @abstractmethod
+    def _fixed(self) -> bytes:
+        """Pool bytes with the fields that never change."""
 
     @abstractmethod
     def _pool_bytes(self) -> bytes: ...
@@ -182,7 +189,7 @@ class WhirlpoolPool(ConcentratedPool):
     ticks_per_array = whirlpool.TICKS_PER_ARRAY
     table: TickTable = "whirlpool"
 
-    def _pool_bytes(self) -> bytes:
+    def _fixed(self) -> bytes:
         return whirlpool.POOL.pack(
             config=bytes(demo_key("whirlpools config")),
             bump=255,
@@ -190,14 +197,19 @@ class WhirlpoolPool(ConcentratedPool):
             fee_tier_index=self.spec.tick_spacing,
             fee_rate=self.spec.fee_ppm,
             protocol_fee_rate=1300,
+            mint_a=key_bytes(self.token_a.mint),
+            vault_a=key_bytes(self.vault_a),
+            mint_b=key_bytes(self.token_b.mint),
+            vault_b=key_bytes(self.vault_b),
+        )
+
+    def _pool_bytes(self) -> bytes:
+        return whirlpool.POOL.patch(
+            self._fixed_bytes,
             liquidity=self.liquidity,
             sqrt_price=self.sqrt_price,
             tick_current=self.tick,
-            mint_a=key_bytes(self.token_a.mint),
-            vault_a=key_bytes(self.vault_a),
             fee_growth_global_a=self.fee_growth[0],
-            mint_b=key_bytes(self.token_b.mint),
-            vault_b=key_bytes(self.vault_b),
             fee_growth_global_b=self.fee_growth[1],
             reward_last_updated=self.chain.time_ms // 1000,
         )
@@ -248,7 +260,7 @@ class RaydiumClmmPool(ConcentratedPool):
             self.chain.write(self.config, self.program, data)
         super().publish()
 
-    def _pool_bytes(self) -> bytes:
+    def _fixed(self) -> bytes:
         span = self.spec.tick_spacing * self.ticks_per_array
         bitmap = 0
         for tick in self.initialized_ticks():
@@ -265,10 +277,15 @@ class RaydiumClmmPool(ConcentratedPool):
             decimals_0=self.token_a.decimals,
             decimals_1=self.token_b.decimals,
             tick_spacing=self.spec.tick_spacing,
+            tick_array_bitmap=[bitmap >> (64 * k) & (2**64 - 1) for k in range(16)],
+        )
+
+    def _pool_bytes(self) -> bytes:
+        return raydium_clmm.POOL.patch(
+            self._fixed_bytes,
             liquidity=self.liquidity,
             sqrt_price=self.sqrt_price,
             tick_current=self.tick,
-            tick_array_bitmap=[bitmap >> (64 * k) & (2**64 - 1) for k in range(16)],
         )
 
     def _write_array(self, start: int, ticks: dict[int, tuple[int, int]]) -> None:

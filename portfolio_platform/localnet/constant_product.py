@@ -30,7 +30,8 @@ class AmmV4Pool(DemoPool):
         self.reserve_b = int(value / prices[self.token_b.symbol] * self.token_b.unit)
         self.pnl_a = self.reserve_a // 40_000
         self.pnl_b = self.reserve_b // 40_000
-        owner = str(self.authority.pubkey())
+        owner = self.authority_key
+        self._fixed_bytes = self._fixed()
         ledger.create_account(self.vault_a, self.token_a.mint, owner, self.reserve_a + self.pnl_a)
         ledger.create_account(self.vault_b, self.token_b.mint, owner, self.reserve_b + self.pnl_b)
 
@@ -90,9 +91,16 @@ class AmmV4Pool(DemoPool):
         return fee
 
     def publish(self) -> None:
+        data = raydium_amm.POOL.patch(
+            self._fixed_bytes, need_take_pnl_base=self.pnl_a, need_take_pnl_quote=self.pnl_b
+        )
+        self.chain.write(self.address, self.program, data)
+
+    def _fixed(self) -> bytes:
+        """Pool bytes with the fields that never change."""
         numerator = self.spec.fee_ppm // 100
         name = self.spec.name
-        data = raydium_amm.POOL.pack(
+        return raydium_amm.POOL.pack(
             status=_STATUS_SWAP_ON,
             nonce=254,
             base_decimals=self.token_a.decimals,
@@ -101,8 +109,6 @@ class AmmV4Pool(DemoPool):
             trade_fee_denominator=_DENOMINATOR,
             swap_fee_numerator=numerator,
             swap_fee_denominator=_DENOMINATOR,
-            need_take_pnl_base=self.pnl_a,
-            need_take_pnl_quote=self.pnl_b,
             base_vault=key_bytes(self.vault_a),
             quote_vault=key_bytes(self.vault_b),
             base_mint=key_bytes(self.token_a.mint),
@@ -111,4 +117,3 @@ class AmmV4Pool(DemoPool):
             open_orders=bytes(demo_key("open orders", name)),
             market=bytes(demo_key("market", name)),
         )
-        self.chain.write(self.address, self.program, data)

@@ -69,7 +69,8 @@ class DemoChain:
         self.chain = Chain(GENESIS_SLOT - past_slots, market.clock_ms)
         self.ledger = Ledger(self.chain)
         self.log = TransactionLog()
-        self.traders = [demo_keypair("trader", str(i)) for i in range(_TRADERS)]
+        self.trader_keys = [str(demo_keypair("trader", str(i)).pubkey()) for i in range(_TRADERS)]
+        self._trader_accounts: dict[tuple[int, str], str] = {}
         self.wallet = demo_keypair("wallet")
         self._trades = 0
         prices = market.prices()
@@ -77,7 +78,7 @@ class DemoChain:
         self.pools = [self._open_pool(spec, prices) for spec in DEMO_POOLS]
         self.oracles = Oracles(self.chain, market)
         self.stake_pool = StakePool(self.chain, market)
-        self.lending = Lending(self.chain, self.ledger, market, str(self.traders[0].pubkey()))
+        self.lending = Lending(self.chain, self.ledger, market, self.trader_keys[0])
         self._publish()
         for pool in self.pools:
             pool.publish()
@@ -100,11 +101,11 @@ class DemoChain:
             elif held:
                 self.ledger.create_associated(wallet, token.mint, held)
             share, rest = divmod(supply - held, _TRADERS)
-            for i, trader in enumerate(self.traders):
+            for i, trader in enumerate(self.trader_keys):
                 amount = share + (rest if i == 0 else 0)
-                self.ledger.create_associated(str(trader.pubkey()), token.mint, amount)
-        for trader in self.traders:
-            self.chain.write(str(trader.pubkey()), programs.SYSTEM, b"", 100 * 10**9)
+                self.ledger.create_associated(trader, token.mint, amount)
+        for trader in self.trader_keys:
+            self.chain.write(trader, programs.SYSTEM, b"", 100 * 10**9)
 
     def _open_pool(self, spec: PoolSpec, prices: dict[str, float]) -> DemoPool:
         pool = _POOL_CLASSES[spec.venue](spec, self.chain, self.ledger, prices)
@@ -117,7 +118,11 @@ class DemoChain:
         return pool
 
     def _trader_account(self, trader: int, token: DemoToken) -> str:
-        return associated_token_account(str(self.traders[trader].pubkey()), token.mint)
+        found = self._trader_accounts.get((trader, token.mint))
+        if found is None:
+            found = associated_token_account(self.trader_keys[trader], token.mint)
+            self._trader_accounts[trader, token.mint] = found
+        return found
 
     def advance(self, seconds: float | None = None, slots: int | None = None) -> None:
         """Move clock, market and accounts forward (default: one slot).
@@ -186,7 +191,7 @@ class DemoChain:
         sold, bought = (pool.token_a, pool.token_b)[:: 1 if fill.a_to_b else -1]
         vault_in, vault_out = (pool.vault_a, pool.vault_b)[:: 1 if fill.a_to_b else -1]
         trader = int(uniform(self.market.seed, "trader", name) * _TRADERS)
-        owner, authority = str(self.traders[trader].pubkey()), str(pool.authority.pubkey())
+        owner, authority = self.trader_keys[trader], pool.authority_key
         rows = (
             (self._trader_account(trader, sold), sold, owner, -fill.amount_in),
             (self._trader_account(trader, bought), bought, owner, fill.amount_out),

@@ -99,6 +99,8 @@ class PathSource:
 
     def _grow(self, until: float) -> None:
         needed = int((until - self.start) // GRID) + 3
+        if needed <= len(self._log):
+            return
         pieces, volumes, level = [self._log], [self._volume], self._log[-1]
         size = len(self._log)
         while size < needed:
@@ -109,9 +111,8 @@ class PathSource:
             pieces.append(path)
             volumes.append(volume)
             size += len(path)
-        if len(pieces) > 1:
-            self._log = np.concatenate(pieces)
-            self._volume = np.concatenate(volumes)
+        self._log = np.concatenate(pieces)
+        self._volume = np.concatenate(volumes)
 
     def _block(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([self.seed, 2, self._blocks])

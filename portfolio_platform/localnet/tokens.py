@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -20,6 +21,7 @@ def demo_key(*parts: str) -> Pubkey:
     return Pubkey(hashlib.sha256("/".join(("portfolio-platform demo", *parts)).encode()).digest())
 
 
+@lru_cache(maxsize=256)
 def demo_keypair(*parts: str) -> Keypair:
     """A signing key that depends on nothing but its name (worthless outside the local chain)."""
     return Keypair.from_seed(

@@ -98,6 +98,8 @@ class DemoPool(ABC):
         base, quote = BY_SYMBOL[spec.base], BY_SYMBOL[spec.quote]
         ordered = self._ordered(base, quote)
         self.token_a, self.token_b = ordered
+        # Deriving a public key costs more than all the rest of a trade.
+        self.authority_key = str(self.authority.pubkey())
 
     def _ordered(self, base: DemoToken, quote: DemoToken) -> tuple[DemoToken, DemoToken]:
         return (base, quote) if key_bytes(base.mint) < key_bytes(quote.mint) else (quote, base)

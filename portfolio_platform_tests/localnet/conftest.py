@@ -32,20 +32,19 @@ def http(localnet: Launched) -> Iterator[httpx.Client]:
         client.delete("/faults")
 
 
-@pytest.fixture
-def call(localnet: Launched) -> Callable[..., Any]:
+@pytest.fixture(scope="session")
+def call(localnet: Launched) -> Iterator[Callable[..., Any]]:
     """Call one RPC method through solana-py's transport, without retries."""
+    loop = asyncio.new_event_loop()
+    client = AsyncClient(localnet.rpc_url, timeout=10, max_transport_retries=0)
 
-    def send(method: str, *params: Any, endpoint: str = "", timeout: float = 10) -> Any:
-        async def run() -> Any:
-            url = f"{localnet.rpc_url}/rpc/{endpoint}" if endpoint else localnet.rpc_url
-            async with AsyncClient(url, timeout=timeout, max_transport_retries=0) as client:
-                request = JsonRpcRequest(method=method, params=list(params))
-                return await client.send_rpc_request(request, Any)
+    def send(method: str, *params: Any) -> Any:
+        request = JsonRpcRequest(method=method, params=list(params))
+        return loop.run_until_complete(client.send_rpc_request(request, Any))
 
-        return asyncio.run(run())
-
-    return send
+    yield send
+    loop.run_until_complete(client.close())
+    loop.close()
 
 
 @pytest.fixture(scope="session")
