@@ -10,6 +10,7 @@ from typing import Any
 
 from portfolio_platform.amm import AmmPool
 from portfolio_platform.reallocation.allocation import water_fill
+from portfolio_platform.reallocation.benefit import expected_benefit
 from portfolio_platform.reallocation.checks import problems
 from portfolio_platform.reallocation.decision import cooling_down, triggers, worth_it
 from portfolio_platform.reallocation.inputs import (
@@ -60,7 +61,8 @@ def plan(
     as_of : datetime
         The moment for which the plan is made; ages and the cooldown are counted from it.
     expected_benefit : number or rational, optional
-        In hub base units; compared with the cost when `settings.cost_vs_benefit` is set.
+        In hub base units; compared with the cost when `settings.cost_vs_benefit` is set. Without
+        it the gain in utility under `outlook` counts.
     outlook : Outlook, optional
         For the expected performance before and after.
     references : mapping of str to str, optional
@@ -194,13 +196,6 @@ def _finished(
             )
             return ended(Outcome.FAILED, (Reason.PRICE_MISSING,), found=found, failures=(missing,))
         cost = replace(cost, network=lamports * sol)
-    if settings.cost_vs_benefit and not worth_it(inputs.expected_benefit, cost.total):
-        return ended(
-            Outcome.NO_REALLOCATION_NEEDED,
-            (Reason.COST_EXCEEDS_BENEFIT,),
-            found=found,
-            skipped=simulation.skipped,
-        )
     after = portfolio_state(
         replace(inputs.portfolio, holdings=_holdings_after(inputs, trades), cash=simulation.cash),
         targets,
@@ -208,6 +203,14 @@ def _finished(
         inputs.tokens,
         settings,
     )
+    benefit = expected_benefit(before, after, inputs.outlook, settings, inputs.expected_benefit)
+    if settings.cost_vs_benefit and not worth_it(benefit, cost.total):
+        return ended(
+            Outcome.NO_REALLOCATION_NEEDED,
+            (Reason.COST_EXCEEDS_BENEFIT,),
+            found=found,
+            skipped=simulation.skipped,
+        )
     limits = [trade.limited_by for trade in trades if trade.limited_by is not None]
     return Plan(
         inputs=inputs,
@@ -222,7 +225,7 @@ def _finished(
         after=after,
         trades=trades,
         steps=steps,
-        summary=summarise(inputs, before, after, trades, cost),
+        summary=summarise(inputs, before, after, trades, cost, benefit),
     )
 
 

@@ -47,6 +47,7 @@ class Summary:
     tracking_error_after: Fraction | None
     performance_before: Performance | None
     performance_after: Performance | None
+    expected_benefit: Fraction | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON."""
@@ -66,6 +67,7 @@ class Summary:
             "turnover": text(self.turnover, 12),
             "cost": self.cost.to_json(),
             "cost_bps": text(self.cost_bps, 6),
+            "expected_benefit": text(self.expected_benefit, 6),
             "tracking_error_before": text(self.tracking_error_before, 12),
             "tracking_error_after": text(self.tracking_error_after, 12),
             "performance": performance,
@@ -78,6 +80,7 @@ def summarise(
     after: PortfolioState,
     trades: tuple[Trade, ...],
     cost: Cost,
+    benefit: Fraction | None = None,
 ) -> Summary:
     """Sum up a plan at the valuation prices of before the trades.
 
@@ -112,6 +115,7 @@ def summarise(
         tracking_error_after=after.tracking_error,
         performance_before=performances[0],
         performance_after=performances[1],
+        expected_benefit=benefit,
     )
 
 

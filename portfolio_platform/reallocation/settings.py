@@ -36,7 +36,13 @@ class PlanSettings(BaseModel):
     cooldown_seconds : int
         Time since the last reallocation within which nothing is done.
     cost_vs_benefit : bool
-        Whether the expected benefit must be given and exceed the simulated cost.
+        Whether the expected benefit must exceed the simulated cost. It is the one given with the
+        inputs, or the gain in mean-variance utility when an outlook is given; unknown is too
+        little.
+    benefit_horizon_days : rational
+        Time over which that gain is counted.
+    risk_aversion : rational
+        Weight of half the variance in the utility.
     max_price_age_seconds, max_snapshot_age_seconds : int or None
         Age at `as_of` beyond which data is stale; None does not look at the age.
     max_slot_spread : int
@@ -78,6 +84,8 @@ class PlanSettings(BaseModel):
     cash_buffer: int = Field(default=0, ge=0)
     cooldown_seconds: int = Field(default=0, ge=0)
     cost_vs_benefit: bool = False
+    benefit_horizon_days: Ratio = Field(default="30", validate_default=True)
+    risk_aversion: Ratio = Field(default="2", validate_default=True)
     max_price_age_seconds: int | None = Field(default=None, ge=0)
     max_snapshot_age_seconds: int | None = Field(default=None, ge=0)
     max_slot_spread: int = Field(default=0, ge=0)
@@ -97,6 +105,8 @@ class PlanSettings(BaseModel):
     def _ordered(self) -> Self:
         if not 0 <= self.lower_band <= 1 <= self.upper_band:
             raise ValueError("the band must contain 1: 0 <= lower_band <= 1 <= upper_band")
+        if self.benefit_horizon_days < 0 or self.risk_aversion < 0:
+            raise ValueError("benefit_horizon_days and risk_aversion are not negative")
         if not 0 <= self.min_fill <= 1:
             raise ValueError("min_fill is a share between 0 and 1")
         if not 0 <= self.abs_band_bps <= 10_000:

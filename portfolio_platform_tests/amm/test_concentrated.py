@@ -1,5 +1,7 @@
 """Concentrated liquidity: tick tables, vectors, ends, and the recorded Whirlpools."""
 
+import base64
+import json
 from math import isqrt
 from pathlib import Path
 
@@ -166,6 +168,21 @@ def test_every_golden_vector(real_data: Path) -> None:
             "ticks_crossed": done.crossed,
             "filled": done.filled,
         } == expected
+
+
+@pytest.mark.real_data
+def test_recorded_raydium_ticks_follow_from_their_prices(real_data: Path) -> None:
+    accounts = real_data / "accounts"
+    (traded,) = (accounts / "mango_v4_resources").glob("Ds33*")
+    dump = json.loads(
+        (accounts / "carbon_accounts/raydium-clmm/pool_state_account.json").read_text()
+    )
+    data = dump.get("account", dump)["data"]
+    encoded = data if isinstance(data, str) else data[0]
+    for pool in (traded.read_bytes(), base64.b64decode(encoded)):
+        sqrt_price = int.from_bytes(pool[253:269], "little")
+        tick = int.from_bytes(pool[269:273], "little", signed=True)
+        assert tick_at_sqrt_price("raydium_clmm", sqrt_price) == tick
 
 
 @pytest.mark.real_data

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from portfolio_platform.amm import ConstantProductPool
-from portfolio_platform.reallocation import Outcome, PlanSettings, Price, Reason, Token
+from portfolio_platform.reallocation import Outcome, Outlook, PlanSettings, Price, Reason, Token
 from portfolio_platform.reallocation.settings import WRAPPED_SOL
 from portfolio_platform.reallocation.trades import max_in, min_out
 from portfolio_platform_tests.reallocation.markets import (
@@ -57,6 +57,38 @@ def test_benefit_must_exceed_the_simulated_cost() -> None:
     held_back = planned(DRIFTED, 0, settings=settings)
     assert held_back.reasons == (Reason.COST_EXCEEDS_BENEFIT,)
     assert held_back.trades == ()
+
+
+def outlook(sol: float, bonk: float) -> Outlook:
+    return Outlook(
+        ("BONK", "SOL"), (bonk, sol), ((0.0004, 0.0), (0.0, 0.0001)), periods_per_year=365
+    )
+
+
+def test_an_outlook_gives_the_benefit_where_none_is_named() -> None:
+    # Towards a better asset it pays, towards a worse one it does not, at the same cost.
+    good = PlanSettings(cost_vs_benefit=True, benefit_horizon_days=90)
+    result = planned(DRIFTED, 0, settings=good, outlook=outlook(0.0, 0.01))
+    assert result.outcome is Outcome.REALLOCATION
+    benefit = result.summary.expected_benefit
+    assert benefit is not None
+    assert benefit > result.summary.cost.total
+    weights = [
+        {asset.mint: asset.weight for asset in state.assets}
+        for state in (result.before, result.after)
+    ]
+    gain = 0.0
+    for sign, held in zip((-1, 1), weights, strict=True):
+        bonk, sol = float(held["BONK"] or 0), float(held["SOL"] or 0)
+        gain += sign * 365 * (bonk * 0.01 - bonk**2 * 0.0004 - sol**2 * 0.0001)
+    assert float(benefit) == pytest.approx(150_000_000_000 * gain * 90 / 365, rel=1e-8)
+    bad = planned(DRIFTED, 0, settings=good, outlook=outlook(0.01, 0.0))
+    assert bad.reasons == (Reason.COST_EXCEEDS_BENEFIT,)
+    soon = PlanSettings(cost_vs_benefit=True, benefit_horizon_days="1/100")
+    held_back = planned(DRIFTED, 0, settings=soon, outlook=outlook(0.0, 0.01))
+    assert held_back.reasons == (Reason.COST_EXCEEDS_BENEFIT,)
+    named = planned(DRIFTED, 0, settings=good, outlook=outlook(0.0, 0.01), expected_benefit=1)
+    assert named.reasons == (Reason.COST_EXCEEDS_BENEFIT,)
 
 
 def test_bands_are_per_portfolio() -> None:
