@@ -120,7 +120,8 @@ def load_universe(source: str | Path) -> Universe:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
-        raise UniverseError(f"{where}: {at}: {first['msg']}") from error
+        place = f"{where}: {at}" if at else where
+        raise UniverseError(f"{place}: {first['msg']}") from error
 
 
 __all__ = [

@@ -148,6 +148,42 @@ def _account(entry: Any) -> FetchedAccount:
     return FetchedAccount(entry.owner, entry.lamports, data)
 
 
+class _Result(msgspec.Struct):
+    context: Context
+    value: Any
+
+
+class _Params(msgspec.Struct):
+    subscription: int
+    result: _Result
+
+
+class SocketMessage(msgspec.Struct):
+    """Any message of a subscription socket: an acknowledgement, an error or a notification."""
+
+    id: int | str | None = None
+    result: Any = None
+    error: ReplyError | None = None
+    method: str | None = None
+    params: _Params | None = None
+
+
+_SOCKET = msgspec.json.Decoder(SocketMessage)
+
+
+def parse_socket_message(body: str | bytes) -> SocketMessage:
+    """A message of a subscription socket; BadBody for anything else."""
+    try:
+        return _SOCKET.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError) as error:
+        raise BadBody(f"not a subscription message: {error}") from error
+
+
+def parse_account_entry(entry: Any) -> FetchedAccount:
+    """One account as replies and notifications carry it; what is wrong with it is its error."""
+    return _account(entry)
+
+
 def parse_any(result: msgspec.Raw) -> Any:
     """The result as plain Python objects."""
     try:
