@@ -12,6 +12,7 @@ from portfolio_platform.backtesting import metrics
 from portfolio_platform.backtesting.decisions import (
     BLOCK,
     Decision,
+    compile_kernels,
     looks_at_holdings,
     replay_to,
     solve_block,
@@ -90,6 +91,7 @@ def walk_forward(
     """
     config = trial_config(period, name, strategy)
     decisions = list(stored)
+    compile_kernels(strategy, period.panel)
     for block in _blocks(period, strategy, decisions):
         decisions.extend(block)
         if block_done is not None:
