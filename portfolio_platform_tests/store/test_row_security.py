@@ -48,6 +48,10 @@ EXPECTED: dict[str, Mapping[str, str]] = {
     "user_settings": WRITTEN_BY_OWNER,
     "optimization_requests": REQUESTED_BY_OWNER,
     "backtest_requests": REQUESTED_BY_OWNER,
+    "alert_rules": WRITTEN_BY_OWNER,
+    "alerts": READ_BY_OWNER,
+    "notification_channels": WRITTEN_BY_OWNER,
+    "notification_deliveries": READ_BY_OWNER,
 }
 
 NOW = "2026-01-01T00:00:00Z"
@@ -70,6 +74,7 @@ def _on_chain(snapshot: int) -> dict[str, Any]:
 def samples(owner: uuid.UUID) -> dict[str, dict[str, Any]]:
     """One row of each table, parents first; what users may insert is what these columns are."""
     version, strategy, portfolio, request, batch = (uuid.uuid4() for _ in range(5))
+    rule, alert, channel = (uuid.uuid4() for _ in range(3))
     reserve = {"pubkey": "p", "program": "p", "mint": "m", "available": 1, "borrowed": 0}
     request_row = {"user_id": owner, "spec": Jsonb({}), "idempotency_key": "k"}
     bar = {"series_id": 1, "bar_interval": "1d", "observed_at": NOW}
@@ -127,6 +132,17 @@ def samples(owner: uuid.UUID) -> dict[str, dict[str, Any]]:
             "version": version, "request_id": request, "outcome": "done", "report": Jsonb({}),
             "html": "",
         },
+        "alert_rules": {"user_id": owner, "name": "n", "kind": "price_move"},
+        "alerts": {
+            "alert_id": alert, "rule_id": rule, "user_id": owner, "kind": "price_move",
+            "subject": "m", "severity": "info", "message": "n", "observed_at": NOW,
+        },
+        "notification_channels": {
+            "user_id": owner, "name": "n", "kind": "webhook", "secret": "gAAAA",
+        },
+        "notification_deliveries": {
+            "alert_id": alert, "channel_id": channel, "user_id": owner, "event": "raised",
+        },
     }  # fmt: skip
 
 
@@ -135,11 +151,15 @@ IDENTITIES = {
     "strategies": "strategy_id",
     "portfolios": "portfolio_id",
     "backtest_requests": "request_id",
+    "alert_rules": "rule_id",
+    "notification_channels": "channel_id",
 }
 REFERRED = {
     "strategies": "weight_sets",
     "portfolios": "portfolio_states",
     "backtest_requests": "backtest_reports",
+    "alert_rules": "alerts",
+    "notification_channels": "notification_deliveries",
 }
 
 # What to set in an update; a column that users may write where they may write any.
@@ -151,6 +171,8 @@ CHANGES = {
     "user_settings": "settings", "versions": "run_id", "token_metrics": "metrics",
     "weight_sets": "reason", "weights": "weight", "portfolio_states": "nav",
     "reallocation_plans": "outcome", "plan_trades": "step", "backtest_reports": "outcome",
+    "alert_rules": "name", "alerts": "kind", "notification_channels": "name",
+    "notification_deliveries": "state",
 }  # fmt: skip
 CANCELLED = ("optimization_requests", "backtest_requests")
 
@@ -326,7 +348,7 @@ def test_definer_functions_are_closed_to_the_public_and_pin_their_path(world: Wo
 
 
 def test_internal_schemas_are_closed_to_users(world: World) -> None:
-    for schema in ("ops", "chain"):
+    for schema in ("ops", "chain", "partitions"):
         for role in ("anon", "authenticated"):
             with world.database.connect() as connection:
                 allowed = connection.execute(
