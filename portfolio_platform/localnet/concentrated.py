@@ -286,6 +286,8 @@ class RaydiumClmmPool(ConcentratedPool):
             liquidity=self.liquidity,
             sqrt_price=self.sqrt_price,
             tick_current=self.tick,
+            fee_growth_global_0=self.fee_growth[0],
+            fee_growth_global_1=self.fee_growth[1],
         )
 
     def _write_array(self, start: int, ticks: dict[int, tuple[int, int]]) -> None:

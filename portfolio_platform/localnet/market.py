@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 
 import numpy as np
 
@@ -125,7 +126,8 @@ class Market:
             raise KeyError(symbol)
         step, floor = RESOLUTIONS[resolution], self.first_bar(symbol, resolution)
         clock = self.clock
-        edges = bar_edges(step, max(start, floor), min(end, int(clock)))
+        # A bar that opens at this very moment has nothing in it yet.
+        edges = bar_edges(step, max(start, floor), min(end, ceil(clock) - 1))
         if len(edges) < 2:
             empty = np.empty(0)
             return Bars(np.empty(0, np.int64), empty, empty, empty, empty, empty)

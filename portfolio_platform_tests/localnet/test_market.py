@@ -1,6 +1,6 @@
 """The demo market: one path, any resolution, any pace of the clock."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -163,3 +163,15 @@ def test_edges_begin_at_the_range_and_end_with_the_close_of_its_last_bar(
     if isinstance(step, int):
         wanted = [t for t in range(start - start % step, start + span + 1, step) if t >= start]
         assert opens.tolist() == wanted
+
+
+@pytest.mark.parametrize("resolution", ["1", "60", "D", "W", "M"])
+@pytest.mark.parametrize("milliseconds", [-1, 0, 1])
+def test_bars_at_the_very_moment_that_one_opens(resolution: str, milliseconds: int) -> None:
+    monday_the_first = datetime(2026, 6, 1, tzinfo=UTC)
+    market = Market(2, 40, monday_the_first - timedelta(seconds=1))
+    market.advance(1 + milliseconds / 1000)
+    clock = int(monday_the_first.timestamp())
+    bars = market.bars("SOL", resolution, clock - 32 * DAY, clock + DAY)
+    assert (bars.time[-1] == clock) == (milliseconds > 0)
+    assert bars.close[-1] == pytest.approx(market.price("SOL"), rel=1e-9)
