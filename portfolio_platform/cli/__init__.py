@@ -190,6 +190,90 @@ def explain(
 
 
 @app.command()
+def quote(
+    sell: Annotated[str, typer.Option(help="Mint (or symbol) to sell.")],
+    buy: Annotated[str, typer.Option(help="Mint (or symbol) to buy.")],
+    amount: Annotated[str, typer.Option(help="Whole tokens to sell, e.g. 1.5.")],
+    accounts: Annotated[
+        Path | None, typer.Option(help="Quote from account dumps instead of the RPC.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a trade would give now, exact to the base unit, or why it cannot be done."""
+    from portfolio_platform.cli.quotes import run_quote
+    from portfolio_platform.settings import Settings
+
+    answer = run_quote(Settings(), sell, buy, amount, accounts)
+    print_json(answer, indent=None if as_json else 2)
+    raise typer.Exit(int(answer["refused"] is not None))
+
+
+@app.command()
+def replay(
+    plan: Annotated[str, typer.Argument(help="Version of a stored plan.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Compute a stored plan again from its stored inputs: equal, or the first difference."""
+    from portfolio_platform.cli.plans import run_replay
+    from portfolio_platform.settings import Settings
+
+    answer = run_replay(Settings(), plan)
+    print_json(answer, indent=None if as_json else 2)
+    raise typer.Exit(int(not answer["equal"]))
+
+
+@app.command()
+def stream(
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
+) -> None:
+    """Subscribe to the universe's accounts and land their changes until interrupted."""
+    from portfolio_platform.cli.streaming import run_stream
+    from portfolio_platform.settings import Settings
+
+    print_json(run_stream(Settings(), seconds))
+
+
+@app.command()
+def schemas(
+    write: Annotated[bool, typer.Option("--write", help="Write the API's copies.")] = False,
+) -> None:
+    """Print (or write) the JSON Schemas of strategy and backtest specs."""
+    from portfolio_platform.cli import schemas as documents
+
+    if write:
+        for path in documents.write():
+            console.print(str(path))
+    else:
+        print_json(documents.schemas(), indent=1)
+
+
+localnet = typer.Typer(help="The local chain (demo and tests only).", no_args_is_help=True)
+app.add_typer(localnet, name="localnet")
+
+
+@localnet.command("execute")
+def localnet_execute(
+    plan: Annotated[str, typer.Argument(help="Version of a stored plan.")],
+) -> None:
+    """Execute a plan's steps on the local chain as token transfers."""
+    from portfolio_platform.cli.plans import execute_on_localnet
+    from portfolio_platform.settings import Settings
+
+    print_json(execute_on_localnet(Settings(), plan), indent=2)
+
+
+@localnet.command("advance")
+def localnet_advance(
+    seconds: Annotated[float, typer.Argument(help="How far.", min=0)],
+) -> None:
+    """Move the local chain's clock and market forward."""
+    from portfolio_platform.cli.plans import advance_localnet
+    from portfolio_platform.settings import Settings
+
+    print_json(advance_localnet(Settings(), seconds))
+
+
+@app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """Say what is configured and reachable, and what is not, in plain words."""
     from portfolio_platform.cli.doctor import examine

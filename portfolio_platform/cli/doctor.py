@@ -26,11 +26,13 @@ class Finding:
 def _ask(subject: str, question: Callable[[], Finding], *, optional: bool = False) -> Finding:
     from portfolio_platform.cli.errors import domain_errors
 
+    explained_errors = (*domain_errors(), httpx.HTTPError)
+
     try:
         return question()
     except ServicesNotRunning as error:
         return Finding(subject, "off" if optional else "wrong", str(error))
-    except (*domain_errors(), httpx.HTTPError) as error:
+    except explained_errors as error:
         return Finding(subject, "wrong", f"{type(error).__name__}: {error}")
 
 

@@ -14,15 +14,35 @@ from portfolio_platform.settings import ServicesNotRunning
 
 def domain_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is written for a person."""
+    from portfolio_platform.amm import AmmError
+    from portfolio_platform.api.local_keys import LocalKeyError
+    from portfolio_platform.cli.plans import NotExecutable
+    from portfolio_platform.cli.quotes import QuoteRefused
     from portfolio_platform.cli.services import ServiceFailed
-    from portfolio_platform.store.database import DatabaseUnreachable
+    from portfolio_platform.defs.market.history import UnsupportedBars
+    from portfolio_platform.defs.solana.facts import NoSnapshot
+    from portfolio_platform.market.errors import MarketError
+    from portfolio_platform.solana.layouts import InvalidPubkey
+    from portfolio_platform.solana.rpc import RpcError
+    from portfolio_platform.solana.universe import UniverseError
+    from portfolio_platform.store.database import DatabaseError
     from portfolio_platform.store.embedded import EmbeddedServerError
     from portfolio_platform.store.requests import UnknownRow
 
     return (
         ServicesNotRunning,
         ServiceFailed,
-        DatabaseUnreachable,
+        DatabaseError,
+        AmmError,
+        InvalidPubkey,
+        LocalKeyError,
+        MarketError,
+        NoSnapshot,
+        NotExecutable,
+        QuoteRefused,
+        RpcError,
+        UniverseError,
+        UnsupportedBars,
         EmbeddedServerError,
         UnknownRow,
         psycopg.OperationalError,

@@ -152,6 +152,46 @@ def watch_accounts(
         )
 
 
+def save_accounts(
+    conn: Connection, accounts: Sequence[AccountRow], observed_at: datetime
+) -> dict[tuple[str, int], int]:
+    """Store account bytes, once per content; ``snapshot_id`` by (pubkey, slot)."""
+    ids: dict[tuple[str, int], int] = {}
+    with conn.cursor() as cursor:
+        digests = [hashlib.sha256(account.data).hexdigest() for account in accounts]
+        cursor.executemany(
+            "insert into chain.account_data (sha256, data) values (%s, %s) on conflict do nothing",
+            sorted({d: a.data for d, a in zip(digests, accounts, strict=True)}.items()),
+        )
+        slots = [account.slot for account in accounts]
+        if slots:
+            cursor.execute(
+                "select ops.ensure_slots('account_snapshots', %s, %s)", (min(slots), max(slots))
+            )
+        for digest, account in zip(digests, accounts, strict=True):
+            cursor.execute(
+                """
+                insert into chain.account_snapshots
+                    (pubkey, owner, lamports, slot, sha256, observed_at)
+                values (%s, %s, %s, %s, %s, %s)
+                on conflict (pubkey, slot, sha256) do update set sha256 = excluded.sha256
+                returning snapshot_id
+                """,
+                (
+                    account.pubkey,
+                    account.owner,
+                    account.lamports,
+                    account.slot,
+                    digest,
+                    observed_at,
+                ),
+            )
+            row = cursor.fetchone()
+            assert row is not None
+            ids[account.pubkey, account.slot] = int(row[0])
+    return ids
+
+
 def save_snapshot(
     conn: Connection,
     slot: int,
@@ -176,39 +216,8 @@ def save_snapshot(
         ``snapshot_id`` of each account row.
     """
     fetch_id = uuid.uuid4()
-    ids: dict[tuple[str, int], int] = {}
+    ids = save_accounts(conn, accounts, observed_at)
     with conn.cursor() as cursor:
-        digests = [hashlib.sha256(account.data).hexdigest() for account in accounts]
-        cursor.executemany(
-            "insert into chain.account_data (sha256, data) values (%s, %s) on conflict do nothing",
-            [
-                (digest, account.data)
-                for digest, account in sorted(
-                    zip(digests, accounts, strict=True), key=lambda pair: pair[0]
-                )
-            ],
-        )
-        for digest, account in zip(digests, accounts, strict=True):
-            cursor.execute(
-                """
-                insert into chain.account_snapshots
-                    (pubkey, owner, lamports, slot, sha256, observed_at)
-                values (%s, %s, %s, %s, %s, %s)
-                on conflict (pubkey, slot, sha256) do update set sha256 = excluded.sha256
-                returning snapshot_id
-                """,
-                (
-                    account.pubkey,
-                    account.owner,
-                    account.lamports,
-                    account.slot,
-                    digest,
-                    observed_at,
-                ),
-            )
-            row = cursor.fetchone()
-            assert row is not None
-            ids[account.pubkey, account.slot] = int(row[0])
         cursor.execute(
             "insert into chain.fetches (fetch_id, slot, snapshot_ids, absent, epoch, observed_at) "
             "values (%s, %s, %s, %s, %s, %s)",

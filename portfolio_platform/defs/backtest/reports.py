@@ -168,14 +168,14 @@ def _run(
             code_version=code_version,
             run_id=run_id,
         )
-        reason = "; ".join(one.message for one in result.reasons) or None
+        said = "; ".join(one.message for one in result.reasons) or None
         state = "failed" if result.outcome == "failed" else "done"
         requests.mark_request(
             conn,
             TABLE,
             row.request_id,
             state,
-            reason=reason,
+            reason=said,
             progress=1.0,
             version=published.version,
         )
@@ -183,7 +183,7 @@ def _run(
     return {
         "request": str(row.request_id),
         "state": state,
-        "reason": reason,
+        "reason": said,
         "version": str(published.version),
         "outcome": result.outcome,
         **document["headline"],

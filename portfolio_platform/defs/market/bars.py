@@ -58,19 +58,18 @@ def clean_series(
     stored = bar_store.series(conn)
     frame = bar_store.read_clean(conn, interval, as_of)
     found = []
-    for series_id, rows in frame.groupby("series_id", sort=True):
-        instrument = instrument_of({**stored[int(series_id)], "multiplier": 1})
+    for key, rows in frame.groupby("series_id", sort=True):
+        series_id = int(str(key))
+        instrument = instrument_of({**stored[series_id], "multiplier": 1})
         flags = np.fromiter(
             (sum(FLAGS[name] for name in names) for names in rows["flags"]), np.uint8, len(rows)
         )
-        columns = {
+        columns: dict[str, Any] = {
             name: rows[name].to_numpy(np.float64) if name in rows else np.full(len(rows), np.nan)
             for name in FIELDS
         }
         opened = rows["observed_at"].to_numpy("datetime64[ns]")
-        found.append(
-            (int(series_id), CleanSeries(instrument, interval, opened, flags=flags, **columns))
-        )
+        found.append((series_id, CleanSeries(instrument, interval, opened, flags=flags, **columns)))
     return found
 
 

@@ -127,8 +127,9 @@ def raw_series(
     found = []
     for interval in intervals:
         frame = bar_store.read_raw(conn, interval, as_of)
-        for series_id, rows in frame.groupby("series_id", sort=True):
-            instrument = instrument_of(stored[int(series_id)])
+        for key, rows in frame.groupby("series_id", sort=True):
+            series_id = int(str(key))
+            instrument = instrument_of(stored[series_id])
             renamed = rows.rename(columns={"observed_at": "opened_at"})
-            found.append((int(series_id), BarSeries.from_frame(instrument, interval, renamed)))
+            found.append((series_id, BarSeries.from_frame(instrument, interval, renamed)))
     return found

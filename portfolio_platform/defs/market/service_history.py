@@ -11,10 +11,10 @@ import pandas as pd
 from psycopg import Connection
 
 from portfolio_platform.settings import Settings
-from portfolio_platform.solana.udf import BarPage, UdfClient, UdfError
+from portfolio_platform.solana.udf import BarPage, Interval, UdfClient, UdfError
 from portfolio_platform.store import bars as bar_store
 
-INTERVALS = ("1d", "1h")
+INTERVALS: tuple[Interval, ...] = ("1d", "1h")
 
 
 @dataclass(frozen=True)

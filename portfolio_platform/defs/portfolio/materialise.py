@@ -80,7 +80,7 @@ def materialise_states(
     conn: Connection, code_version: str, run_id: str | None
 ) -> list[dict[str, Any]]:
     """Publish the state of every portfolio that has a target."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in requests.portfolios(conn):
         try:
             _, state = plans.publish_state(conn, row, code_version=code_version, run_id=run_id)

@@ -92,14 +92,15 @@ def stored_snapshot(
             block_time=fetch.observed_at,
             epoch=fetch.epoch,
             accounts=tuple(records),
-            groups=_groups(tuple(records), universe),
+            groups=groups_of(tuple(records), universe),
         ),
         universe=universe,
         ids={(row["pubkey"], row["slot"]): row["snapshot_id"] for row in fetch.accounts},
     )
 
 
-def _groups(records: tuple[AccountRecord, ...], universe: Universe) -> dict[str, Group]:
+def groups_of(records: tuple[AccountRecord, ...], universe: Universe) -> dict[str, Group]:
+    """Each watched account with what it depends on, at the slot where they stand together."""
     at_slot: dict[int, set[str]] = defaultdict(set)
     by_key: dict[str, AccountRecord] = {}
     for record in records:
@@ -107,10 +108,10 @@ def _groups(records: tuple[AccountRecord, ...], universe: Universe) -> dict[str,
         by_key.setdefault(record.pubkey, record)
     groups = {}
     for account in universe.accounts:
-        record = by_key.get(account.pubkey)
-        if record is None:
+        anchor = by_key.get(account.pubkey)
+        if anchor is None:
             continue
-        answer = record.decode()
+        answer = anchor.decode()
         needs = dependencies(account.pubkey, answer) if isinstance(answer, Decoded) else None
         keys = (account.pubkey, *(needs.all if needs else ()))
         # An anchor read in several calls stands in the call that holds its dependencies.

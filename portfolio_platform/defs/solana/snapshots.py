@@ -76,30 +76,36 @@ async def _read(settings: Settings, universe: Universe) -> tuple[Snapshot, list[
         return snapshot, pool.metrics()
 
 
-def fetch_accounts(conn: Connection, settings: Settings, universe: Universe) -> Fetch:
-    """Read every account of the universe coherently and store its bytes.
-
-    Accounts that the network does not have are quarantined by name; the rest is kept.
-    """
-    snapshot, endpoints = asyncio.run(_read(settings, universe))
-    optional = frozenset().union(*(group.optional for group in snapshot.groups.values()))
-    readable = [one for one in snapshot.accounts if one.error is None]
-    missing = [
-        one for one in snapshot.accounts if one.error is not None and one.pubkey not in optional
-    ]
+def store_snapshot(conn: Connection, snapshot: Snapshot) -> UUID:
+    """Store a snapshot's bytes; what was asked for and is not there is kept by name."""
     fetch_id, _ = ingest.save_snapshot(
         conn,
         snapshot.slot,
         snapshot.block_time,
         [
             ingest.AccountRow(one.pubkey, one.owner, one.lamports, one.slot, one.data)
-            for one in readable
+            for one in snapshot.accounts
+            if one.error is None
         ],
         absent=[
             (one.pubkey, one.slot, one.error) for one in snapshot.accounts if one.error is not None
         ],
         epoch=snapshot.epoch,
     )
+    return fetch_id
+
+
+def fetch_accounts(conn: Connection, settings: Settings, universe: Universe) -> Fetch:
+    """Read every account of the universe coherently and store its bytes.
+
+    Accounts that the network does not have are quarantined by name; the rest is kept.
+    """
+    snapshot, endpoints = asyncio.run(_read(settings, universe))
+    fetch_id = store_snapshot(conn, snapshot)
+    optional = frozenset().union(*(group.optional for group in snapshot.groups.values()))
+    missing = [
+        one for one in snapshot.accounts if one.error is not None and one.pubkey not in optional
+    ]
     ingest.save_facts(
         conn,
         "quarantine",
