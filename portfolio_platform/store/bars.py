@@ -6,7 +6,6 @@ values adds nothing, so a daily refresh of two years of history costs the new ba
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,8 @@ from uuid import UUID
 import pandas as pd
 from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
+
+from portfolio_platform.store import bulk
 
 INTERVALS = {
     "1m": timedelta(minutes=1),
@@ -96,54 +97,50 @@ def series(conn: Connection) -> dict[int, dict[str, Any]]:
     return {row["series_id"]: row for row in rows}
 
 
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _append(
-    conn: Connection, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
-) -> int:
+def _append(conn: Connection, table: str, bars: pd.DataFrame) -> int:
     """Append rows whose newest stored version differs (or that are new). Returns how many."""
     target = sql.Identifier("public", table)
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
     compared = [
-        c for c in columns if c not in ("series_id", "bar_interval", "observed_at", "batch_id")
+        column
+        for column in bars.columns
+        if column not in ("series_id", "bar_interval", "observed_at", "batch_id")
     ]
-    with conn.transaction(), conn.cursor() as cursor:
+    with bulk.staged(conn, f"public.{table}", bars) as (incoming, columns), conn.cursor() as cursor:
         cursor.execute(
-            sql.SQL(
-                "create temporary table incoming on commit drop as select {} from {} limit 0"
-            ).format(names, target)
+            sql.SQL("select min(observed_at), max(observed_at) from {}").format(incoming)
         )
-        with cursor.copy(sql.SQL("copy incoming ({}) from stdin").format(names)) as copy:
-            for row in rows:
-                copy.write_row([_plain(value) for value in row])
+        span = cursor.fetchone()
+        cursor.execute("select ops.ensure_months(%s, %s, %s)", (table, *(span or (None, None))))
         cursor.execute(
             sql.SQL(
                 """
                 insert into {target} ({names})
-                select {qualified} from incoming as i
-                where ({values}) is distinct from (
-                    select {stored} from {target} as t
-                    where (t.series_id, t.bar_interval, t.observed_at)
-                        = (i.series_id, i.bar_interval, i.observed_at)
-                    order by t.recorded_at desc limit 1)
+                select {given} from {incoming} as i
+                left join (
+                    select distinct on (t.series_id, t.bar_interval, t.observed_at) t.*
+                    from {target} as t
+                    where t.observed_at between %s and %s
+                      and (t.series_id, t.bar_interval)
+                          in (select k.series_id, k.bar_interval from {incoming} as k)
+                    order by t.series_id, t.bar_interval, t.observed_at, t.recorded_at desc
+                ) as n using (series_id, bar_interval, observed_at)
+                where n.series_id is null or {values} is distinct from {stored}
                 """
             ).format(
                 target=target,
-                names=names,
-                qualified=sql.SQL(", ").join(sql.Identifier("i", c) for c in columns),
+                incoming=incoming,
+                names=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                given=sql.SQL(", ").join(sql.Identifier("i", column) for column in columns),
                 values=sql.SQL("row({})").format(
-                    sql.SQL(", ").join(sql.Identifier("i", c) for c in compared)
+                    sql.SQL(", ").join(sql.Identifier("i", column) for column in compared)
                 ),
                 stored=sql.SQL("row({})").format(
-                    sql.SQL(", ").join(sql.Identifier("t", c) for c in compared)
+                    sql.SQL(", ").join(sql.Identifier("n", column) for column in compared)
                 ),
-            )
+            ),
+            span,
         )
-        added = cursor.rowcount
-        cursor.execute("drop table incoming")
-    return added
+        return cursor.rowcount
 
 
 def append_raw(
@@ -156,19 +153,16 @@ def append_raw(
     bars : DataFrame
         Columns ``observed_at`` (open time), ``open, high, low, close, volume``.
     """
-    rows = (
-        (series_id, bar_interval, row.observed_at, *(getattr(row, v) for v in _VALUES), batch_id)
-        for row in bars.itertuples(index=False)
+    rows = bars[["observed_at", *_VALUES]].assign(
+        series_id=series_id, bar_interval=bar_interval, batch_id=str(batch_id)
     )
-    columns = ("series_id", "bar_interval", "observed_at", *_VALUES, "batch_id")
-    return _append(conn, "price_bars", columns, rows)
+    return _append(conn, "price_bars", rows)
 
 
 def append_clean(conn: Connection, bars: pd.DataFrame) -> int:
     """Append clean bars: the raw columns plus ``series_id, bar_interval, state, flags``."""
-    columns = ("series_id", "bar_interval", "observed_at", *_VALUES, "state", "flags")
-    rows = (tuple(getattr(row, c) for c in columns) for row in bars.itertuples(index=False))
-    return _append(conn, "market_bars", columns, rows)
+    columns = ["series_id", "bar_interval", "observed_at", *_VALUES, "state", "flags"]
+    return _append(conn, "market_bars", bars[columns])
 
 
 def _read(

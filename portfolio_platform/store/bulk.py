@@ -27,6 +27,11 @@ Data: TypeAlias = "pa.Table | pd.DataFrame | Mapping[str, Any] | Iterable[Mappin
 
 _numbers = itertools.count()
 CHUNK = 1 << 20
+PARTITIONED = {  # table: what makes its partitions, from which column
+    "price_bars": ("ensure_months", "observed_at"),
+    "market_bars": ("ensure_months", "observed_at"),
+    "account_snapshots": ("ensure_slots", "slot"),
+}
 
 
 class DuplicateRows(DatabaseError):
@@ -238,6 +243,7 @@ def upsert(
         return Written(0, 0, 0)
     target = _qualified(table)
     with staged(conn, table, table_data) as (incoming, names), conn.cursor() as cursor:
+        _make_room(cursor, table, incoming, names)
         source = sql.SQL("select {} from {}").format(_list(names), incoming)
         handed_in = table_data.num_rows
         key = [name for name in conflict if name in names]  # the others come from defaults
@@ -249,22 +255,85 @@ def upsert(
                 source = distinct
             else:
                 _refuse_duplicates(cursor, table, incoming, key)
+        statement = sql.SQL("insert into {target} as t ({names}) {source} {action}").format(
+            target=target, names=_list(names), source=source, action=_action(conflict, update)
+        )
+        if not conflict or not update:
+            inserted = cursor.execute(statement).rowcount
+            return Written(inserted, 0, handed_in - inserted)
+        if _is_partitioned(cursor, target):  # whose rows do not say whether they are new
+            known = _count_known(cursor, target, incoming, conflict, key)
+            touched = cursor.execute(statement).rowcount
+            distinct_rows = _count_distinct(cursor, incoming, key) if last_wins else handed_in
+            inserted = distinct_rows - known
+            return Written(inserted, touched - inserted, handed_in - touched)
         counted = cursor.execute(
             sql.SQL(
-                "with written as (insert into {target} as t ({names}) {source} {action} "
-                "returning (xmax = 0) as is_new) "
+                "with written as ({} returning (xmax = 0) as is_new) "
                 "select count(*) filter (where is_new), count(*) filter (where not is_new) "
                 "from written"
-            ).format(
-                target=target,
-                names=_list(names),
-                source=source,
-                action=_action(conflict, update),
-            )
+            ).format(statement)
         ).fetchone()
         assert counted is not None
-    inserted, updated = counted
-    return Written(inserted, updated, handed_in - inserted - updated)
+        inserted, updated = counted
+        return Written(inserted, updated, handed_in - inserted - updated)
+
+
+def _make_room(
+    cursor: psycopg.Cursor[Any], table: str, incoming: sql.Identifier, names: Sequence[str]
+) -> None:
+    """Make the monthly partitions that the load needs, where the table has such."""
+    relation = table.rpartition(".")[2]
+    function, column = PARTITIONED.get(relation, ("", ""))
+    if column in names:
+        cursor.execute(
+            sql.SQL("select {}({}, min({column}), max({column})) from {}").format(
+                sql.Identifier("ops", function),
+                sql.Literal(relation),
+                incoming,
+                column=sql.Identifier(column),
+            )
+        )
+
+
+def _is_partitioned(cursor: psycopg.Cursor[Any], target: sql.Identifier) -> bool:
+    found = cursor.execute(
+        "select relkind = 'p' from pg_class where oid = %s::regclass",
+        [target.as_string(cursor)],
+    ).fetchone()
+    return found is not None and bool(found[0])
+
+
+def _count_known(
+    cursor: psycopg.Cursor[Any],
+    target: sql.Identifier,
+    incoming: sql.Identifier,
+    conflict: Sequence[str],
+    key: Sequence[str],
+) -> int:
+    """Keys of the load that are stored already."""
+    if len(key) < len(conflict):  # a column left to its default makes every row a new one
+        return 0
+    found = cursor.execute(
+        sql.SQL(
+            "select count(*) from (select distinct {key} from {incoming}) as i "
+            "join {target} as t using ({key})"
+        ).format(key=_list(key), incoming=incoming, target=target)
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def _count_distinct(
+    cursor: psycopg.Cursor[Any], incoming: sql.Identifier, key: Sequence[str]
+) -> int:
+    found = cursor.execute(
+        sql.SQL("select count(*) from (select distinct {} from {}) as i").format(
+            _list(key), incoming
+        )
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 def _list(names: Sequence[str]) -> sql.Composed:

@@ -83,6 +83,40 @@ def test_numpy_pandas_arrow_and_rows_are_the_same_load(fresh_database: Database)
         assert bulk.upsert(connection, "tokens", []) == bulk.Written(0, 0, 0)
 
 
+@pytest.mark.parametrize("last_wins", [False, True])
+def test_partitioned_tables_count_like_others(fresh_database: Database, last_wins: bool) -> None:
+    key = ["series_id", "bar_interval", "observed_at", "recorded_at"]
+    first = pd.DataFrame(
+        {
+            "series_id": 1,
+            "bar_interval": "1d",
+            "observed_at": pd.date_range("2025-11-20", periods=60, tz="UTC"),
+            "recorded_at": pd.Timestamp("2026-02-01", tz="UTC"),
+            "close": np.arange(1.0, 61.0),
+        }
+    )
+    second = first.assign(observed_at=first["observed_at"] + pd.Timedelta(days=30))
+    if last_wins:
+        second = pd.concat([second.assign(close=7.0), second])
+    with fresh_database.connect() as connection:
+        connection.execute("insert into public.tokens (mint, symbol) values ('m', 'M')")
+        connection.execute(
+            "insert into public.bar_series (mint, venue, symbol, instrument) "
+            "values ('m', 'v', 's', 'spot')"
+        )
+        done = bulk.upsert(connection, "market_bars", first, conflict=key, update=["close"])
+        assert done == bulk.Written(60, 0, 0)
+        assert bulk.upsert(
+            connection, "market_bars", first, conflict=key, update=["close"]
+        ) == bulk.Written(0, 0, 60)
+        done = bulk.upsert(
+            connection, "market_bars", second, conflict=key, update=["close"], last_wins=last_wins
+        )
+        assert done == bulk.Written(30, 30, 60 if last_wins else 0)
+        stray = connection.execute("select count(*) from partitions.market_bars_default")
+        assert stray.fetchone() == (0,)
+
+
 def test_missing_values_of_pandas_are_null(fresh_database: Database) -> None:
     frame = pd.DataFrame(
         {
