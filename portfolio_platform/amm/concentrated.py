@@ -135,6 +135,25 @@ class ConcentratedPool(AmmPool):
             raise InvalidPool("ticks must rise, with one net each", pool=self.address)
         if self.ticks and not self.lower_tick <= self.ticks[0] <= self.ticks[-1] <= self.upper_tick:
             raise InvalidPool("a tick lies outside the fetched arrays", pool=self.address)
+        self._liquidity_everywhere()
+
+    def _liquidity_everywhere(self) -> None:
+        """Refuse ticks that take away more liquidity than there is."""
+        here = self.index
+        liquidity = self.liquidity
+        for position in range(here, len(self.nets)):
+            liquidity += self.nets[position]
+            if liquidity < 0:
+                raise InvalidPool(
+                    f"liquidity below zero above tick {self.ticks[position]}", pool=self.address
+                )
+        liquidity = self.liquidity
+        for position in range(here - 1, -1, -1):
+            liquidity -= self.nets[position]
+            if liquidity < 0:
+                raise InvalidPool(
+                    f"liquidity below zero below tick {self.ticks[position]}", pool=self.address
+                )
 
     def spot_price(self) -> Fraction:
         if not self.liquidity and not self.ticks:

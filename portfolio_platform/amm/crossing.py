@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from portfolio_platform.amm.errors import InvalidPool
 from portfolio_platform.amm.integers import BPS, PPM, ceil_div
 from portfolio_platform.amm.ticks import sqrt_price_at_tick
 
@@ -110,8 +109,6 @@ def walk(pool: ConcentratedPool, a_to_b: bool, amount: int, exact_in: bool) -> W
                 crossed += 1
                 index += -1 if a_to_b else 1
                 liquidity += -nets[index] if a_to_b else nets[index - 1]
-                if liquidity < 0:
-                    raise InvalidPool(f"liquidity below zero beyond tick {goal}", pool=pool.address)
         elif after != price:
             tick = None
         price = after

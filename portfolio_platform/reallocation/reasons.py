@@ -34,6 +34,7 @@ class Reason(StrEnum):
     UNKNOWN_TOKEN = "unknown_token"
     NO_POOL = "no_pool"
     POOL_PAUSED = "pool_paused"
+    INVALID_POOL = "invalid_pool"
     ADAPTIVE_FEE_UNSUPPORTED = "adaptive_fee_unsupported"
     ACCOUNT_FROZEN = "account_frozen"
     TRANSFER_FEE_MINT = "transfer_fee_mint"
@@ -65,6 +66,13 @@ class Failure(NamedTuple):
     reason: Reason
     detail: str
 
+    @property
+    def parts(self) -> int | None:
+        """Number of equal trades that would fit one by one, if the pools recovered in between."""
+        if not self.need or not self.available or self.available >= self.need:
+            return None
+        return -(-self.need // self.available)
+
     def to_json(self) -> dict[str, Any]:
         """Return the entry as JSON; amounts are decimal strings."""
         return {
@@ -73,5 +81,6 @@ class Failure(NamedTuple):
             "need": None if self.need is None else str(self.need),
             "available": None if self.available is None else str(self.available),
             "reason": self.reason.value,
+            "parts_if_pools_recover": self.parts,
             "detail": self.detail,
         }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from portfolio_platform.amm import AmmError, AmmPool, Dust, InsufficientLiquidity, Quote
+from portfolio_platform.amm import AmmError, AmmPool, InsufficientLiquidity, Quote
 from portfolio_platform.amm.integers import BPS
 from portfolio_platform.reallocation.reasons import Reason
 from portfolio_platform.reallocation.splitting import optimal_split
@@ -121,15 +121,15 @@ def _fit(
             return quote, reason
     except InsufficientLiquidity:
         pass  # the impact limit below finds what is there
-    except Dust:
-        return None, Reason.DUST
-    part = min(part, pool.max_input(mint_in, impact_bps))
-    if part <= 0:
-        return None, Reason.INSUFFICIENT_LIQUIDITY
+    except AmmError as error:
+        return None, Reason(error.reason)
     try:
+        part = min(part, pool.max_input(mint_in, impact_bps))
+        if part <= 0:
+            return None, Reason.INSUFFICIENT_LIQUIDITY
         return pool.quote_exact_in(mint_in, part), Reason.INSUFFICIENT_LIQUIDITY
-    except Dust:
-        return None, Reason.DUST
+    except AmmError as error:
+        return None, Reason(error.reason)
 
 
 def fill_direct(

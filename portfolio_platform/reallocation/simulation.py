@@ -12,6 +12,7 @@ from portfolio_platform.reallocation.rationals import floor_of
 from portfolio_platform.reallocation.reasons import Failure, Reason
 from portfolio_platform.reallocation.report import Skipped
 from portfolio_platform.reallocation.routing import Fill, PoolBook, fill
+from portfolio_platform.reallocation.settings import WRAPPED_SOL
 from portfolio_platform.reallocation.state import AssetState, PortfolioState
 from portfolio_platform.reallocation.trades import Trade, min_out
 
@@ -136,7 +137,10 @@ def buy(simulation: Simulation, before: PortfolioState) -> None:
     """
     settings = simulation.inputs.settings
     floor = max(settings.min_notional, 1)
-    budget = max(simulation.cash - settings.cash_buffer, 0)
+    kept = settings.cash_buffer
+    if simulation.inputs.portfolio.hub == WRAPPED_SOL:
+        kept += settings.sol_fee_reserve
+    budget = max(simulation.cash - kept, 0)
     wants: list[tuple[AssetState, Fraction]] = []
     for asset in before.assets:
         if asset.value is None or asset.target_value is None:

@@ -190,10 +190,13 @@ def portfolio_state(
             values[mint] = Fraction(0)
         else:
             values[mint] = managed * price.value if price else None
+    cash = portfolio.total_cash
+    if hub == WRAPPED_SOL:
+        cash = max(cash - settings.sol_fee_reserve, 0)
     known = [value for value in values.values() if value is not None]
     nav: Fraction | None = None
     if len(known) == len(values):
-        nav = sum(known, Fraction(portfolio.total_cash))
+        nav = sum(known, Fraction(cash))
     base = None if nav is None else max(nav - settings.cash_buffer, Fraction(0))
     assets = []
     for mint in mints:

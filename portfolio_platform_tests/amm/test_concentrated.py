@@ -288,5 +288,8 @@ def test_empty_and_contradictory_states_are_refused() -> None:
 
 def test_a_map_that_takes_more_than_there_is_is_refused() -> None:
     state = three_positions().to_json() | {"liquidity": "1000"}
-    with pytest.raises(InvalidPool):
-        ConcentratedPool.from_json(state).quote_exact_in("SOL", 10**12)
+    with pytest.raises(InvalidPool, match="below zero above tick -18816"):
+        ConcentratedPool.from_json(state)
+    state["nets"] = ["1000", "1", *["0"] * 4]
+    with pytest.raises(InvalidPool, match="below zero below tick -20288"):
+        ConcentratedPool.from_json(state | {"liquidity": "0"})

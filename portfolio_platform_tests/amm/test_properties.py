@@ -1,9 +1,11 @@
 """What holds for every pool, every amount and every transfer fee."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from portfolio_platform.amm import (
@@ -19,6 +21,20 @@ from portfolio_platform.amm import (
 )
 from portfolio_platform_tests.amm.strategies import AMOUNTS, TRANSFER_FEES, any_pool
 
+LONG_FORMS: dict[str, Callable[[], None]] = {}
+LONG = settings(max_examples=3_000, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def property_of(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable], Callable]:
+    """Test with the usual number of examples, and keep the form with many for the nightly run."""
+
+    def decorate(check: Callable) -> Callable:
+        LONG_FORMS[check.__name__] = LONG(given(**strategies)(check))
+        return given(**strategies)(check)
+
+    return decorate
+
+
 MINTS = st.sampled_from(["A", "B"])
 
 
@@ -30,7 +46,7 @@ def quoted(pool: AmmPool, mint: str, amount: int) -> Quote:
         raise
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
 def test_output_is_at_most_the_spot_value(pool: AmmPool, mint: str, amount: int) -> None:
     quote = quoted(pool, mint, amount)
     assert quote.amount_out <= quote.net_in * pool.spot(mint)
@@ -39,7 +55,7 @@ def test_output_is_at_most_the_spot_value(pool: AmmPool, mint: str, amount: int)
     assert quote.fee <= quote.amount_in
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
 def test_exact_out_of_exact_in_never_costs_less(pool: AmmPool, mint: str, amount: int) -> None:
     sold = quoted(pool, mint, amount)
     # The last base unit before the end of a range costs what the whole way to the end costs.
@@ -50,14 +66,14 @@ def test_exact_out_of_exact_in_never_costs_less(pool: AmmPool, mint: str, amount
     assert again.amount_out >= sold.amount_out - 1
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
 def test_out_and_back_never_gains(pool: AmmPool, mint: str, amount: int) -> None:
     there = quoted(pool, mint, amount)
     back = quoted(pool.after(there), there.mint_out, there.amount_out)
     assert back.amount_out <= amount
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS, data=st.data())
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS, data=st.data())
 def test_impact_and_output_rise_with_the_amount(
     pool: AmmPool, mint: str, amount: int, data: st.DataObject
 ) -> None:
@@ -68,7 +84,7 @@ def test_impact_and_output_rise_with_the_amount(
     assert small.impact <= large.impact + 1e-9 + 2 / small.net_in
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS, data=st.data())
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS, data=st.data())
 def test_splitting_a_trade_over_one_pool_gives_no_more(
     pool: AmmPool, mint: str, amount: int, data: st.DataObject
 ) -> None:
@@ -81,7 +97,7 @@ def test_splitting_a_trade_over_one_pool_gives_no_more(
     assert first.amount_out + second.amount_out <= whole.amount_out + rounding
 
 
-@given(pool=any_pool(), mint=MINTS, bps=st.integers(0, 2_000))
+@property_of(pool=any_pool(), mint=MINTS, bps=st.integers(0, 2_000))
 def test_largest_input_keeps_the_limit_exactly(pool: AmmPool, mint: str, bps: int) -> None:
     try:
         largest = pool.max_input(mint, bps)
@@ -98,12 +114,12 @@ def test_largest_input_keeps_the_limit_exactly(pool: AmmPool, mint: str, bps: in
 
 
 @settings(max_examples=50)
-@given(pool=any_pool())
+@property_of(pool=any_pool())
 def test_a_pool_survives_its_json(pool: AmmPool) -> None:
     assert pool_from_json(pool.to_json()) == pool
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS, fee=TRANSFER_FEES, fee_out=TRANSFER_FEES)
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS, fee=TRANSFER_FEES, fee_out=TRANSFER_FEES)
 def test_transfer_fees_are_taken_before_and_after(
     pool: AmmPool,
     mint: str,
@@ -123,7 +139,7 @@ def test_transfer_fees_are_taken_before_and_after(
     assert bought.amount_out >= quote.amount_out
 
 
-@given(sent=st.integers(1, 10**18), bps=st.integers(0, 10_000), most=st.integers(0, 10**18))
+@property_of(sent=st.integers(1, 10**18), bps=st.integers(0, 10_000), most=st.integers(0, 10**18))
 def test_transfer_fee_inverses(sent: int, bps: int, most: int) -> None:
     fee = TransferFee(bps, most)
     arrived = fee.received(sent)
@@ -149,7 +165,7 @@ def test_recorded_transfer_fee_rounds_up_to_its_maximum() -> None:
     ]
 
 
-@given(pool=any_pool())
+@property_of(pool=any_pool())
 def test_refusals_that_do_not_depend_on_the_curve(pool: AmmPool) -> None:
     with pytest.raises(UnknownMint):
         pool.quote_exact_in("C", 1)
@@ -160,10 +176,16 @@ def test_refusals_that_do_not_depend_on_the_curve(pool: AmmPool) -> None:
         replace(pool, paused=True).quote_exact_in("A", 10)
 
 
-@given(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
+@property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS)
 def test_a_quote_applies_to_its_own_state_only(pool: AmmPool, mint: str, amount: int) -> None:
     quote = quoted(pool, mint, amount)
     moved = pool.after(quote)
     assume(moved != pool)
     with pytest.raises(StaleQuote):
         moved.after(quote)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", sorted(LONG_FORMS))
+def test_long_form(name: str) -> None:
+    LONG_FORMS[name]()

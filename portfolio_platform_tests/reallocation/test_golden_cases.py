@@ -122,6 +122,7 @@ def test_g6_shallow_pool_fails_whole(settings: PlanSettings) -> None:
         100000000000,
         5063162957,
     )
+    assert failure.parts == 20
     assert result.after == result.before
     assert {a.mint: a.quantity for a in result.after.assets} == DRIFTED
 

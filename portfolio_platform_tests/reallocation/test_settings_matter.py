@@ -7,7 +7,16 @@ from fractions import Fraction
 import pytest
 
 from portfolio_platform.amm import ConstantProductPool
-from portfolio_platform.reallocation import Outcome, Outlook, PlanSettings, Price, Reason, Token
+from portfolio_platform.reallocation import (
+    Outcome,
+    Outlook,
+    PlanSettings,
+    Portfolio,
+    Price,
+    Reason,
+    Token,
+    plan,
+)
 from portfolio_platform.reallocation.settings import WRAPPED_SOL
 from portfolio_platform.reallocation.trades import max_in, min_out
 from portfolio_platform_tests.reallocation.markets import (
@@ -237,6 +246,27 @@ def test_reserve_for_network_fees_is_neither_valued_nor_sold() -> None:
         holdings, cash, weights={"USDC": 1}, tokens=tokens, states=moved, settings=settings
     )
     assert again.outcome is Outcome.NO_REALLOCATION_NEEDED
+
+
+def test_the_reserve_is_kept_where_sol_is_the_hub() -> None:
+    state = ConstantProductPool(
+        address="jup-sol",
+        mint_a="JUP",
+        mint_b=WRAPPED_SOL,
+        reserve_a=8 * 10**15,
+        reserve_b=4 * 10**16,
+    )
+    result = plan(
+        Portfolio("p", WRAPPED_SOL, {}, 10**10),
+        {"JUP": 1},
+        {"JUP": Price(state.spot_price())},
+        [state],
+        PlanSettings(sol_fee_reserve=10**8),
+        tokens={"JUP": Token(6, "JUP"), WRAPPED_SOL: Token(9, "SOL")},
+        as_of=AS_OF,
+    )
+    assert result.before.nav == 10**10 - 10**8
+    assert result.after.cash == 10**8
 
 
 def test_a_reserve_too_small_for_the_steps_is_refused() -> None:
