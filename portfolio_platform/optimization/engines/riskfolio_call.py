@@ -10,6 +10,7 @@ import contextlib
 import io
 import pickle
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ SOLVERS = ["CLARABEL", "SCS"]
 def call(request: dict[str, Any]) -> dict[str, Any]:
     """Return ``{"weights": (n,) or None, "said": printed text}`` for one request."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         weights = _weights(request)
     return {"weights": weights, "said": said.getvalue().strip()}
 

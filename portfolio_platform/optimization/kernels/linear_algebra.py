@@ -10,7 +10,7 @@ from numba import njit
 PIVOT_GUARD = 1e-14
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def cholesky_of(S, index, count, L):
     """Factor S[index, index] = LLᵀ into the lower triangle of L[:count, :count]."""
     for i in range(count):
@@ -31,7 +31,7 @@ def cholesky_of(S, index, count, L):
         L[i, i] = np.sqrt(value)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def solve_cholesky(L, count, b):
     """Solve LLᵀz = b in place of b[:count]."""
     for i in range(count):
