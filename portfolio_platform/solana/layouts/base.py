@@ -161,10 +161,10 @@ class Layout:
         ValueError
             When any account is not exactly ``length`` bytes long.
         """
-        rows = list(accounts)
-        for k, row in enumerate(rows):
-            if len(row) != self.length:
-                raise ValueError(f"account {k} has {len(row)} bytes, {self.kind} has {self.length}")
+        rows = accounts if isinstance(accounts, list) else list(accounts)
+        if set(map(len, rows)) - {self.length}:
+            k = next(k for k, row in enumerate(rows) if len(row) != self.length)
+            raise ValueError(f"account {k} has {len(rows[k])} bytes, {self.kind} has {self.length}")
         return np.frombuffer(b"".join(rows), dtype=self.dtype)
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from portfolio_platform.solana.rpc.endpoint import (
@@ -126,6 +127,22 @@ class RpcPool:
         """
         return await self._run(method, params, parse_any, deadline_seconds)
 
+    async def call_parsed(
+        self,
+        method: str,
+        params: list[Any],
+        parse: Callable[[msgspec.Raw], T],
+        *,
+        deadline_seconds: float | None = None,
+    ) -> T:
+        """The result of a call through a parser of one's own.
+
+        Where ``parse`` raises :class:`BadBody`, the reply counts as malformed and another
+        endpoint is asked.
+        """
+        answer: T = await self._run(method, params, parse, deadline_seconds)
+        return answer
+
     async def get_multiple_accounts(
         self,
         keys: Sequence[str],
@@ -224,6 +241,8 @@ class RpcPool:
         slot = None
         if isinstance(answer, tuple):
             slot = answer[0]
+        elif hasattr(answer, "slot"):
+            slot = answer.slot
         elif isinstance(answer, dict) and isinstance(answer.get("context"), dict):
             slot = answer["context"].get("slot")
         if isinstance(slot, int) and not isinstance(slot, bool):
