@@ -49,6 +49,13 @@ class LocalnetApp:
 
     async def _websocket(self, scope: Any, receive: Receive, send: Send) -> None:
         await receive()
+        fault = self.plan.strike("websocket", _endpoint(scope["path"]))
+        if fault is not None and fault.kind == "drop":
+            self.abort(scope["client"])
+            return
+        if fault is not None:
+            await send({"type": "websocket.close", "code": 1008})
+            return
         await send({"type": "websocket.accept"})
         try:
             await serve_socket(self.node, self.plan, _endpoint(scope["path"]), receive, send)

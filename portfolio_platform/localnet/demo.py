@@ -153,15 +153,23 @@ class DemoChain:
 
     def _schedule(self, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
         events = []
-        span = end_ms - start_ms
+        span, prices = end_ms - start_ms, self.market.prices()
         for index, pool in enumerate(self.pools):
             count = min(span // (pool.spec.trade_seconds * 1000), _MAX_TRADES_PER_STEP)
             for k in range(count):
                 part = (k + uniform(self.market.seed, "when", index, start_ms, k)) / (count + 1)
                 events.append((start_ms + int(span * part), index))
-            if span:
+            chance = span / (pool.spec.trade_seconds * 1000)
+            drawn = uniform(self.market.seed, "last", index, start_ms) < chance
+            if span and (count or drawn or self._adrift(pool, prices)):
                 events.append((end_ms, index))
         return sorted(events)
+
+    @staticmethod
+    def _adrift(pool: DemoPool, prices: dict[str, float]) -> bool:
+        """Whether somebody would trade the pool back to the market after paying its fee."""
+        away = abs(pool.price / pool.raw_price(prices) - 1)
+        return away > pool.spec.fee_ppm * 0.8e-6
 
     def _trade(self, pool: DemoPool, at_ms: int, start_slot: int, start_ms: int) -> None:
         seed, name = self.market.seed, pool.spec.name

@@ -138,7 +138,9 @@ class Trigger(BaseModel):
     Attributes
     ----------
     method
-        RPC method, UDF path (`/history`), `subscription` for notifications, or `*`.
+        RPC method, UDF path (`/history`), `subscription` for notifications, `websocket` for
+        handshakes (``drop`` resets them, any other kind refuses them with 403), or `*` for the
+        first three.
     endpoint
         Only calls to ``/rpc/<endpoint>`` (the root path is the endpoint "").
     probability
@@ -165,7 +167,8 @@ class Trigger(BaseModel):
         streams = self.fault.kind in STREAM_KINDS
         if streams != (method == "subscription"):
             return False
-        return self.method in ("*", method)
+        # A handshake is refused only when it is meant: `*` is about calls.
+        return self.method == method or (self.method == "*" and method != "websocket")
 
 
 class FaultRequest(BaseModel):

@@ -21,6 +21,9 @@ from portfolio_platform_tests.localnet.conftest import NOW
 from portfolio_platform_tests.localnet.launch import Launched, launched
 
 
+HTTP = httpx.Client(timeout=20)
+
+
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Launched]:
     with launched(seed=19, now=NOW, days=60) as running:
@@ -29,7 +32,7 @@ def chain() -> Iterator[Launched]:
 
 @pytest.fixture(scope="module")
 def listed(chain: Launched) -> Universe:
-    return load_universe(json.dumps(httpx.get(chain.universe).json()))
+    return load_universe(json.dumps(HTTP.get(chain.universe).json()))
 
 
 def read(chain: Launched, universe: Universe) -> Snapshot:
@@ -43,15 +46,15 @@ def read(chain: Launched, universe: Universe) -> Snapshot:
 def last_close(chain: Launched, symbol: str, clock: float) -> float:
     query: dict[str, Any] = {"symbol": symbol, "resolution": "1", "to": int(clock)}
     query["from"] = int(clock) - 300
-    return float(httpx.get(f"{chain.udf_url}/history", params=query).json()["c"][-1])
+    return float(HTTP.get(f"{chain.udf_url}/history", params=query).json()["c"][-1])
 
 
 def test_every_price_is_accepted_and_agrees_with_the_bars(
     chain: Launched, listed: Universe
 ) -> None:
-    httpx.post(f"{chain.rpc_url}/advance", json={"seconds": 900})
+    HTTP.post(f"{chain.rpc_url}/advance", json={"seconds": 900})
     snapshot = read(chain, listed)
-    clock = httpx.get(f"{chain.rpc_url}/clock").json()
+    clock = HTTP.get(f"{chain.rpc_url}/clock").json()
     assert snapshot.slot == snapshot.oldest_slot == clock["slot"]
     verdicts = judge(collect(snapshot, listed), GateSettings(), now=snapshot.block_time)
     refused = [one for one in verdicts if one.verdict != "accepted"]
@@ -65,7 +68,7 @@ def test_every_price_is_accepted_and_agrees_with_the_bars(
 
 
 def test_every_pool_is_quoted_as_it_pays(chain: Launched, listed: Universe) -> None:
-    httpx.post(f"{chain.rpc_url}/advance", json={"seconds": 60})
+    HTTP.post(f"{chain.rpc_url}/advance", json={"seconds": 60})
     pools = [one.pubkey for one in listed.by_role("pool")]
     built, refused = build_pools(read(chain, listed), pools)
     assert not refused
@@ -76,7 +79,7 @@ def test_every_pool_is_quoted_as_it_pays(chain: Launched, listed: Universe) -> N
             continue
         quote = pool.quote_exact_in(USDC_MINT, 300 * 10**6)
         step = {"pool": address, "mint_in": USDC_MINT, "amount_in": 300 * 10**6}
-        done = httpx.post(f"{chain.rpc_url}/execute", json={"steps": [step]}).json()
+        done = HTTP.post(f"{chain.rpc_url}/execute", json={"steps": [step]}).json()
         assert done["steps"][0]["amount_out"] == str(quote.amount_out)
         bought[address] = (quote.mint_out, quote.amount_out)
     # The states that the trades left are the ones that the quotes predicted.
@@ -89,7 +92,7 @@ def test_every_pool_is_quoted_as_it_pays(chain: Launched, listed: Universe) -> N
 
 
 def test_the_trades_of_a_pool_become_swaps(chain: Launched, listed: Universe) -> None:
-    httpx.post(f"{chain.rpc_url}/advance", json={"seconds": 3600})
+    HTTP.post(f"{chain.rpc_url}/advance", json={"seconds": 3600})
     snapshot = read(chain, listed)
     pool = listed.by_role("pool")[0].pubkey
     row = snapshot.group(pool)[pool].decode().values
@@ -99,17 +102,17 @@ def test_the_trades_of_a_pool_become_swaps(chain: Launched, listed: Universe) ->
 
     def call(method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        return httpx.post(chain.rpc_url, json=body).json()["result"]
+        return HTTP.post(chain.rpc_url, json=body).json()["result"]
 
     config = {"encoding": "json", "maxSupportedTransactionVersion": 0}
-    rows = call("getSignaturesForAddress", pool, {"limit": 60})
+    rows = call("getSignaturesForAddress", pool, {"limit": 150})
     shown = [parse_transaction(call("getTransaction", one["signature"], config)) for one in rows]
     good, failed = swaps_of(shown, [vaults])
     assert len(good) + len(failed) == len(rows)
     assert len(failed) == sum(one["err"] is not None for one in rows) > 0
-    clock = httpx.get(f"{chain.rpc_url}/clock").json()["time"]
+    clock = HTTP.get(f"{chain.rpc_url}/clock").json()["time"]
     query = {"symbol": "Crypto.SOL/USD", "resolution": "1", "from": int(clock) - 5400, "to": clock}
-    bars = httpx.get(f"{chain.udf_url}/history", params={**query, "to": int(clock)}).json()
+    bars = HTTP.get(f"{chain.udf_url}/history", params={**query, "to": int(clock)}).json()
     low, high = min(bars["l"]), max(bars["h"])
     for swap in good:
         if min(swap.amount_in, swap.amount_out) > 10**6:

@@ -55,7 +55,7 @@ def test_account_slot_and_program_notifications(
             )
             third = (await socket.recv())[0].result
             assert len({first, second, third}) == 3
-            clock = await advance(seconds=120)
+            clock = await advance(seconds=600)
             account = slot = program = 0
             for _ in range(9):
                 (note,) = await asyncio.wait_for(socket.recv(), 5)
@@ -215,3 +215,49 @@ def test_notifications_hold_what_polling_shows(
     streamed = asyncio.run(run())
     polled = call("getAccountInfo", pool, {"encoding": "base64"})["value"]["data"][0]
     assert base64.b64decode(streamed) == base64.b64decode(polled)
+
+
+def test_handshakes_can_be_refused_or_reset(localnet: Launched, http: httpx.Client) -> None:
+    async def run() -> None:
+        queue = [
+            {"method": "websocket", "fault": {"kind": "http", "status": 403}},
+            {"method": "websocket", "fault": {"kind": "drop"}},
+        ]
+        assert http.post("/faults", json={"queue": queue}).status_code == 200
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(localnet.ws_url)
+        assert refused.value.response.status_code == 403
+        with pytest.raises((OSError, EOFError, websockets.InvalidMessage)):
+            await websockets.connect(localnet.ws_url)
+        socket, _ = await plain(localnet.ws_url, "slotSubscribe")
+        await socket.close()
+
+    asyncio.run(run())
+
+
+def test_fifty_cut_sockets_end_where_polling_does(
+    localnet: Launched, http: httpx.Client, advance: Advance, universe: dict[str, Any], call: Any
+) -> None:
+    oracle = accounts_of(universe, "oracle")[0]
+
+    async def run() -> str:
+        last = ""
+        for cut in range(50):
+            socket, _ = await plain(
+                localnet.ws_url, "accountSubscribe", oracle, {"encoding": "base64"}
+            )
+            if cut < 49:
+                fault(http, "ws_drop")
+            await advance(slots=3)
+            try:
+                message = json.loads(await asyncio.wait_for(socket.recv(), 5))
+                last = message["params"]["result"]["value"]["data"][0]
+            except websockets.ConnectionClosed:
+                last = ""
+            await socket.close()
+        return last
+
+    streamed = asyncio.run(run())
+    polled = call("getAccountInfo", oracle, {"encoding": "base64"})["value"]["data"][0]
+    assert streamed == polled
+    assert http.get("/faults").json()["injected"]["ws_drop"] == 49
