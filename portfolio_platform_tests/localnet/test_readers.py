@@ -20,7 +20,6 @@ from portfolio_platform.solana.universe import Universe, load_universe
 from portfolio_platform_tests.localnet.conftest import NOW
 from portfolio_platform_tests.localnet.launch import Launched, launched
 
-
 HTTP = httpx.Client(timeout=20)
 
 
