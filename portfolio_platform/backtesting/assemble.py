@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from portfolio_platform.backtesting import events as events_of
-from portfolio_platform.backtesting import metrics, panels
+from portfolio_platform.backtesting import intervals, metrics, panels, risk
+from portfolio_platform.backtesting.capacity import capacity_curve
+from portfolio_platform.backtesting.cross_validation import cross_validated_paths
 from portfolio_platform.backtesting.market_path import FloatArray
-from portfolio_platform.backtesting.outcomes import Reason
+from portfolio_platform.backtesting.outcomes import NotDefined, Reason, or_reason
 from portfolio_platform.backtesting.period import Period, iso_times
 from portfolio_platform.backtesting.provenance import provenance
 from portfolio_platform.backtesting.result import SCHEMA, BacktestResult
 from portfolio_platform.backtesting.simulator import Simulation
 from portfolio_platform.backtesting.spec import BacktestSpec
+from portfolio_platform.backtesting.stress import replay
 from portfolio_platform.backtesting.trials import TrialFamily
 from portfolio_platform.backtesting.validation import validate
 from portfolio_platform.backtesting.verdict import verdict
@@ -88,6 +91,7 @@ def result(
             "family": grown.name,
         }
         section["validation"] = per_strategy[run.name]
+        section |= _outlook(period, run, benchmarks, times)
         found.extend(
             events_of.reasons_of(run.name, section["unanswered"], section["events"], run.simulation)
         )
@@ -119,6 +123,45 @@ def result(
         "provenance": provenance(spec, period.data_hash, facts),
     }
     return BacktestResult(outcome, tuple(found), document, tuple(unique.values()))
+
+
+def _outlook(
+    period: Period, run: Run, benchmarks: Mapping[str, Simulation], times: list[str]
+) -> dict[str, Any]:
+    """Return simulated futures, crashes, cross-validated histories and capacity of one strategy."""
+    spec = period.spec
+    settings = spec.risk_simulation
+    returns = run.simulation.returns
+    horizon = settings.horizon or round(spec.bars_per_year)
+
+    def bootstrap() -> dict[str, Any]:
+        block = settings.block or intervals.optimal_block(returns)
+        drawn = risk.stationary_paths(returns, settings.paths, horizon, block, spec.seed)
+        return {**figures(drawn), "block": block, "seed": spec.seed}
+
+    def filtered() -> dict[str, Any]:
+        drawn = risk.filtered_paths(returns, settings.paths, horizon, settings.decay, spec.seed)
+        return {**figures(drawn), "decay": settings.decay, "seed": spec.seed}
+
+    def figures(drawn: FloatArray) -> dict[str, Any]:
+        return risk.summarise(drawn, confidence=settings.confidence, ruin=settings.ruin)
+
+    def paths() -> dict[str, Any]:
+        if spec.validation.cpcv is None:
+            raise NotDefined("switched off in the spec")
+        return cross_validated_paths(period, run.strategy, spec.validation.cpcv, times)
+
+    return {
+        "risk": {
+            "bootstrap": or_reason(bootstrap, ("quantiles",)),
+            "filtered": or_reason(filtered, ("quantiles",)),
+        },
+        "stress": [
+            replay(window, period, run.simulation, benchmarks) for window in settings.stress
+        ],
+        "cpcv": or_reason(paths, ("paths",)),
+        "capacity": or_reason(lambda: capacity_curve(run, period), ("capital", "cagr", "capacity")),
+    }
 
 
 def _section(

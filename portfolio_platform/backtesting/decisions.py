@@ -68,14 +68,17 @@ def windowed(
         return spec
     least = window.bars
     if window.kind == "rolling":
-        return _with_lookback(spec, least, spec.universe.min_history)
+        return with_lookback(spec, least, spec.universe.min_history)
     known = int(np.searchsorted(panel.times, as_of, side="right")) - 1
     needed = spec.universe.min_history or least
-    return _with_lookback(spec, max(known, least), needed)
+    return with_lookback(spec, max(known, least), needed)
 
 
-def _with_lookback(spec: StrategySpec, lookback: int, needed: int | None) -> StrategySpec:
+def with_lookback(spec: StrategySpec, lookback: int, needed: int | None) -> StrategySpec:
+    """Return `spec` and its members with another lookback; `needed` is the history of an asset."""
     data = spec.model_dump()
+    for member, part in zip(data["members"], spec.members, strict=True):
+        member["spec"] = with_lookback(part.spec, lookback, needed).model_dump()
     data["lookback"] = lookback
     data["universe"]["min_history"] = None if needed is None else min(needed, lookback)
     return StrategySpec.model_validate(data)

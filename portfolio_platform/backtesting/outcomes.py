@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,3 +63,11 @@ class Reason:
     def to_json(self) -> dict[str, str | None]:
         """Return the reason, JSON-safe."""
         return {"code": self.code, "message": self.message, "field": self.field}
+
+
+def or_reason(compute: Callable[[], dict[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the figures, or None for each of `keys` and the ``reason`` they are not defined."""
+    try:
+        return compute()
+    except NotDefined as undefined:
+        return {**dict.fromkeys(keys), "reason": str(undefined)}

@@ -51,9 +51,9 @@ class Rebalance(Part):
 
     ``every`` is a number of bars, or ``weekly`` / ``monthly`` (first bar closing in a new ISO
     week or month, UTC). ``calendar`` trades at each decision. ``band`` checks every bar and trades
-    when a weight is further than `band` from its target. ``utilization`` checks every bar and trades
-    when the deployed share, or one asset's share of its target, leaves ``[lower, upper]`` while the
-    asset is off by more than `abs_band` of the portfolio.
+    when a weight is further than `band` from its target. ``utilization`` checks every bar and
+    trades when the deployed share, or one asset's share of its target, leaves
+    ``[lower, upper]`` while the asset is off by more than `abs_band` of the portfolio.
     """
 
     rule: Literal["calendar", "band", "utilization"] = "calendar"

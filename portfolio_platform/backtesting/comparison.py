@@ -1,0 +1,113 @@
+"""Tests of many models against a benchmark: SPA, StepM and the model confidence set (arch)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from portfolio_platform.backtesting.market_path import FloatArray
+from portfolio_platform.backtesting.outcomes import NotDefined
+
+
+def superior_predictive_ability(
+    benchmark: FloatArray,
+    models: FloatArray,
+    *,
+    block_size: int,
+    reps: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """Hansen's SPA p-values, lower, consistent, upper; the null is that no model is better.
+
+    Returns go in, losses (minus returns) are compared. ``upper`` is White's reality check bound
+    (White 2000; Hansen 2005).
+
+    Parameters
+    ----------
+    benchmark
+        (T,) returns.
+    models
+        (T, k) returns.
+
+    Raises
+    ------
+    NotDefined
+        For fewer than 4 observations, a value that is not finite, or a model that never differs
+        from the benchmark.
+    """
+    from arch.bootstrap import SPA
+
+    _check(benchmark, models)
+    test = SPA(-benchmark, -models, block_size=block_size, reps=reps, seed=seed)
+    _quietly(test.compute)
+    values = test.pvalues
+    return float(values["lower"]), float(values["consistent"]), float(values["upper"])
+
+
+def better_models(
+    benchmark: FloatArray,
+    models: Mapping[str, FloatArray],
+    *,
+    size: float,
+    block_size: int,
+    reps: int,
+    seed: int,
+) -> list[str]:
+    """Models better than the benchmark with family-wise error `size` (Romano and Wolf 2005)."""
+    import pandas as pd
+    from arch.bootstrap import StepM
+
+    matrix = np.column_stack(list(models.values()))
+    _check(benchmark, matrix)
+    losses = pd.DataFrame(-matrix, columns=list(models))
+    reference = pd.Series(-benchmark, name="benchmark")
+    test = StepM(reference, losses, size=size, block_size=block_size, reps=reps, seed=seed)
+    _quietly(test.compute)
+    chosen = set(test.superior_models)
+    return [name for name in models if name in chosen]
+
+
+def model_confidence_set(
+    models: Mapping[str, FloatArray],
+    *,
+    size: float,
+    block_size: int,
+    reps: int,
+    seed: int,
+) -> tuple[list[str], dict[str, float]]:
+    """Models that cannot be told from the best, and p-values (Hansen, Lunde and Nason 2011)."""
+    import pandas as pd
+    from arch.bootstrap import MCS
+
+    if len(models) < 2:
+        raise NotDefined("a confidence set needs at least 2 models")
+    matrix = np.column_stack(list(models.values()))
+    _check(np.zeros(len(matrix)), matrix)
+    distinct = np.unique(matrix, axis=1).shape[1]
+    if distinct < matrix.shape[1]:
+        raise NotDefined("two models have identical returns")
+    losses = pd.DataFrame(-matrix, columns=list(models))
+    test = MCS(losses, size=size, block_size=block_size, reps=reps, seed=seed)
+    _quietly(test.compute)
+    values = {str(name): float(value) for name, value in test.pvalues["Pvalue"].items()}
+    included = set(test.included)
+    return [name for name in models if name in included], {name: values[name] for name in models}
+
+
+def _check(benchmark: FloatArray, models: FloatArray) -> None:
+    if len(models) < 4:
+        raise NotDefined(f"{len(models)} observations, at least 4 are needed")
+    if not (np.isfinite(models).all() and np.isfinite(benchmark).all()):
+        raise NotDefined("a return is not finite")
+    active = models - benchmark[:, None]
+    if (active.std(axis=0) <= 1e-15).any():
+        raise NotDefined("a model never differs from the benchmark")
+
+
+def _quietly(compute: Callable[[], Any]) -> None:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        compute()
