@@ -43,8 +43,7 @@ async def parse(request: Request, model: type[Body]) -> tuple[Body, str]:
         document = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
         raise Problem("bad-request", f"the body is not JSON: {error.msg}") from error
-    if _depth(document) > MAX_DEPTH:
-        raise Problem("bad-request", f"the body is nested deeper than {MAX_DEPTH}")
+    _inspect(document)
     try:
         body = model.model_validate(document, strict=False)
     except ValidationError as error:
@@ -98,24 +97,27 @@ def check_spec(kind: SpecKind, spec: dict[str, Any], *location: str) -> None:
         )
 
 
-def _depth(document: Any) -> int:
+def _inspect(document: Any) -> None:
+    """Refuse what the store cannot hold, before anything is done with it."""
     depth, level = 0, [document]
     while level:
         depth += 1
         if depth > MAX_DEPTH:
-            break
+            raise Problem("bad-request", f"the body is nested deeper than {MAX_DEPTH}")
+        if any(isinstance(node, str) and "\0" in node for node in level):
+            raise Problem("invalid", "text may not contain the character U+0000", errors=[])
         level = [
             child
             for node in level
             if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
+            for child in ([*node, *node.values()] if isinstance(node, dict) else node)
         ]
-    return depth
 
 
-def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+def body_schema(model: type[BaseModel] | str) -> dict[str, Any]:
     """`openapi_extra` that documents a body parsed by `parse`."""
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    name = model if isinstance(model, str) else model.__name__
+    reference = {"$ref": f"#/components/schemas/{name}"}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}
     }

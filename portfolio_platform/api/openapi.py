@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from fastapi import FastAPI
@@ -51,7 +52,12 @@ def complete(application: FastAPI) -> dict[str, Any]:
         schemas[own["title"] if model is ProblemBody else model.__name__] = own
     for kind in ("strategy", "backtest", "settings"):
         schemas[f"{kind}_spec"] = _embedded(schema(kind), f"{kind}_spec")  # type: ignore[arg-type]
+    for submission, kind in (("NewOptimization", "strategy"), ("NewBacktest", "backtest")):
+        schemas[submission] = copy.deepcopy(schemas["Submission"]) | {"title": submission}
+        _point(schemas, submission, "spec", f"{kind}_spec")
+    del schemas["Submission"]
     _point(schemas, "NewStrategy", "spec", "strategy_spec")
+    _point(schemas, "StrategyChange", "spec", "strategy_spec", nullable=True)
     _point(schemas, "NewSettings", "settings", "settings_spec")
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -92,8 +98,13 @@ def _problem(code: str) -> dict[str, Any]:
     }
 
 
-def _point(schemas: dict[str, Any], model: str, member: str, target: str) -> None:
-    schemas[model]["properties"][member] = {"$ref": f"#/components/schemas/{target}"}
+def _point(
+    schemas: dict[str, Any], model: str, member: str, target: str, *, nullable: bool = False
+) -> None:
+    reference: dict[str, Any] = {"$ref": f"#/components/schemas/{target}"}
+    schemas[model]["properties"][member] = (
+        {"anyOf": [reference, {"type": "null"}]} if nullable else reference
+    )
 
 
 def _embedded(document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -63,8 +63,6 @@ class ApiSettings(BaseModel):
 
     max_body_bytes: int = Field(262_144, gt=0)
     max_url_bytes: int = Field(4096, gt=0)
-    max_page: int = Field(500, ge=1, le=10_000)
-    max_bars: int = Field(20_000, ge=1, le=100_000)
     rate_per_second: float = Field(
         200.0, ge=0, description="Sustained requests per subject; 0 removes the limit."
     )

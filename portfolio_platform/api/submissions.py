@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from portfolio_platform.api.bodies import SpecKind, StrictBody, check_spec, parse
 from portfolio_platform.api.conditional import NO_STORE
-from portfolio_platform.api.parameters import Cursor, Limit, page_limit
+from portfolio_platform.api.parameters import Cursor, Limit
 from portfolio_platform.api.problems import Problem
 from portfolio_platform.api.queries import many, one, write
 from portfolio_platform.api.representation import json_response
@@ -138,15 +138,14 @@ class Submissions:
     ) -> Response:
         """A page of the caller's requests."""
         services = services_of(request)
-        size = page_limit(limit, services.settings)
         scope = (caller.subject, self._path, state)
         after = services.cursors.read(cursor, *scope) if cursor else [None, None]
-        rows = await many(request, caller, self._sql.page, state, *after, size + 1)
+        rows = await many(request, caller, self._sql.page, state, *after, limit + 1)
         following = None
-        if len(rows) > size:
-            last = rows[size - 1]
+        if len(rows) > limit:
+            last = rows[limit - 1]
             following = services.cursors.sign([last["created_at"], last["request_id"]], *scope)
-        items = [self.view(row) for row in rows[:size]]
+        items = [self.view(row) for row in rows[:limit]]
         return json_response({"items": items, "next_cursor": following})
 
     async def cancel(self, request: Request, caller: Caller, request_id: UUID) -> Response:

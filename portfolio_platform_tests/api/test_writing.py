@@ -91,7 +91,7 @@ def test_settings_name_the_default_strategy(served: Served, database: Database) 
     with served.client(database.add_user()) as client:
         assert client.get("/v1/settings").json() == {"settings": {}, "updated_at": None}
         none = client.get("/v1/weights/latest")
-        assert (none.status_code, none.json()["code"]) == (422, "invalid")
+        assert (none.status_code, none.json()["code"]) == (404, "not-found")
         stored = client.put("/v1/settings", json={"settings": {"default_strategy": "min-variance"}})
         assert stored.status_code == 200
         assert client.get("/v1/weights/latest").json()["strategy"]["slug"] == "min-variance"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from portfolio_platform.api.auth import SignedIn
 from portfolio_platform.api.bodies import body_schema
 from portfolio_platform.api.conditional import LATEST, VARY, entity_tag, not_modified
-from portfolio_platform.api.parameters import Cursor, Id, Limit
+from portfolio_platform.api.parameters import DEFAULT_PAGE, Cursor, Id, Limit
 from portfolio_platform.api.problems import Problem, responses
 from portfolio_platform.api.queries import one, read
 from portfolio_platform.api.representation import json_response
@@ -23,7 +23,6 @@ from portfolio_platform.api.submissions import (
     RequestPage,
     RequestView,
     StateFilter,
-    Submission,
     Submissions,
 )
 from portfolio_platform.store.reads.exchange import Row
@@ -82,7 +81,7 @@ class BacktestView(RequestView):
         202: {"model": RequestView, "description": "Stored; see `Location`."},
         **responses(*_COMMON, *_BODY),
     },
-    openapi_extra=body_schema(Submission),
+    openapi_extra=body_schema("NewBacktest"),
 )
 async def request_backtest(
     request: Request,
@@ -100,7 +99,7 @@ async def list_backtests(
     caller: SignedIn,
     state: StateFilter = None,
     cursor: Cursor = None,
-    limit: Limit = None,
+    limit: Limit = DEFAULT_PAGE,
 ) -> Response:
     """Your backtest requests, newest first."""
     return await door.listing(request, caller, state, cursor, limit)

@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1", tags=["market"])
 
 JSON = "application/json"
 CSV = "text/csv"
+MAX_BARS = 20_000
 ARROW = "application/vnd.apache.arrow.stream"
 
 _COLUMNS = ("observed_at", "open", "high", "low", "close", "volume", "state", "flags")
@@ -96,23 +97,22 @@ async def token_bars(
     until: Annotated[Instant | None, Query(alias="to", description="Exclusive.")] = None,
     as_of: AsOf = None,
     cursor: Cursor = None,
-    limit: Annotated[int | None, Query(ge=1, le=100_000)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_BARS)] = 1000,
 ) -> Response:
     """Clean bars of a token, from one series, as known at `as_of`."""
     services = services_of(request)
     kind = negotiate(request.headers.get("accept", "*/*"))
     cache_control = cache_for(as_of, services.settings)
-    size = _size(limit, services.settings.max_bars)
     chosen, others = _choose(await many(request, caller, bars.SERIES, mint), venue, instrument)
     scope = (caller.subject, "bars", chosen["series_id"], interval, until, as_of)
     start = services.cursors.read(cursor, *scope)[0] if cursor else since
     rows = await many(
-        request, caller, bars.PAGE, chosen["series_id"], interval, start, until, as_of, size + 1
+        request, caller, bars.PAGE, chosen["series_id"], interval, start, until, as_of, limit + 1
     )
     following = None
-    if len(rows) > size:
-        following = services.cursors.sign([rows[size]["observed_at"]], *scope)
-        rows = rows[:size]
+    if len(rows) > limit:
+        following = services.cursors.sign([rows[limit]["observed_at"]], *scope)
+        rows = rows[:limit]
     known_at = rows[-1]["observed_at"] + _LENGTH[interval] if rows else None
     headers = {"Cache-Control": cache_control, "Vary": VARY}
     if following is not None:
@@ -200,16 +200,6 @@ def to_arrow(rows: list[Row], series: Row, interval: str) -> bytes:
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
-
-
-def _size(asked: int | None, maximum: int) -> int:
-    if asked is not None and asked > maximum:
-        raise Problem(
-            "invalid",
-            f"limit may be at most {maximum}",
-            errors=[{"loc": ["query", "limit"], "msg": f"at most {maximum}"}],
-        )
-    return asked or min(1000, maximum)
 
 
 def _choose(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from portfolio_platform.api.auth import SignedIn
 from portfolio_platform.api.bodies import body_schema
 from portfolio_platform.api.conditional import NO_STORE
-from portfolio_platform.api.parameters import Cursor, Id, Limit
+from portfolio_platform.api.parameters import DEFAULT_PAGE, Cursor, Id, Limit
 from portfolio_platform.api.problems import responses
 from portfolio_platform.api.representation import json_response
 from portfolio_platform.api.submissions import (
@@ -16,7 +16,6 @@ from portfolio_platform.api.submissions import (
     RequestPage,
     RequestView,
     StateFilter,
-    Submission,
     Submissions,
 )
 from portfolio_platform.store.reads.requests import OPTIMIZATIONS
@@ -43,7 +42,7 @@ _BODY = (
         202: {"model": RequestView, "description": "Stored; see `Location`."},
         **responses(*_COMMON, *_BODY),
     },
-    openapi_extra=body_schema(Submission),
+    openapi_extra=body_schema("NewOptimization"),
 )
 async def request_optimization(
     request: Request,
@@ -61,7 +60,7 @@ async def list_optimizations(
     caller: SignedIn,
     state: StateFilter = None,
     cursor: Cursor = None,
-    limit: Limit = None,
+    limit: Limit = DEFAULT_PAGE,
 ) -> Response:
     """Your optimization requests, newest first."""
     return await door.listing(request, caller, state, cursor, limit)

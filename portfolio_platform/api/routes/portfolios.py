@@ -13,6 +13,7 @@ from portfolio_platform.api.auth import SignedIn
 from portfolio_platform.api.bodies import StrictBody, body_schema, parse
 from portfolio_platform.api.conditional import LATEST, entity_tag, not_modified
 from portfolio_platform.api.parameters import (
+    DEFAULT_PAGE,
     MINT_PATTERN,
     WALLET_PATTERN,
     AsOf,
@@ -20,7 +21,6 @@ from portfolio_platform.api.parameters import (
     Id,
     Limit,
     cache_for,
-    page_limit,
 )
 from portfolio_platform.api.preconditions import IfMatch, expected_update
 from portfolio_platform.api.problems import Problem, responses
@@ -102,19 +102,18 @@ class PortfolioState(BaseModel):
 
 @router.get("", responses={200: {"model": PortfolioPage}, **responses("bad-cursor", *_COMMON)})
 async def list_portfolios(
-    request: Request, caller: SignedIn, cursor: Cursor = None, limit: Limit = None
+    request: Request, caller: SignedIn, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
 ) -> Response:
     """Your portfolios."""
     services = services_of(request)
-    size = page_limit(limit, services.settings)
     scope = (caller.subject, "portfolios")
     after = services.cursors.read(cursor, *scope) if cursor else [None, None]
-    rows = await many(request, caller, portfolios.PAGE, *after, size + 1)
+    rows = await many(request, caller, portfolios.PAGE, *after, limit + 1)
     following = None
-    if len(rows) > size:
-        last = rows[size - 1]
+    if len(rows) > limit:
+        last = rows[limit - 1]
         following = services.cursors.sign([last["created_at"], last["portfolio_id"]], *scope)
-    return json_response({"items": [_shown(r) for r in rows[:size]], "next_cursor": following})
+    return json_response({"items": [_shown(r) for r in rows[:limit]], "next_cursor": following})
 
 
 @router.post(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -18,13 +18,13 @@ from portfolio_platform.api.conditional import (
     not_modified,
 )
 from portfolio_platform.api.parameters import (
+    DEFAULT_PAGE,
     AsOf,
     Cursor,
-    Fields,
     Id,
     Limit,
     cache_for,
-    page_limit,
+    fields_of,
     selected,
 )
 from portfolio_platform.api.problems import Problem, responses
@@ -121,12 +121,12 @@ async def latest_plan(
     caller: SignedIn,
     portfolio_id: Id,
     as_of: AsOf = None,
-    fields: Fields = None,
+    fields: Annotated[str | None, fields_of(LatestPlan)] = None,
 ) -> Response:
     """The newest reallocation plan, whatever its outcome."""
     services = services_of(request)
     cache_control = cache_for(as_of, services.settings)
-    names = selected(fields, list(LatestPlan.model_fields))
+    names = selected(fields)
     row = await one(request, caller, plans.PLAN_LATEST, portfolio_id, as_of)
     if row is None:
         raise Problem("not-found", _NONE)
@@ -150,29 +150,28 @@ async def plan_history(
     caller: SignedIn,
     portfolio_id: Id,
     cursor: Cursor = None,
-    limit: Limit = None,
+    limit: Limit = DEFAULT_PAGE,
     as_of: AsOf = None,
 ) -> Response:
     """All plans of a portfolio, newest first."""
     services = services_of(request)
     cache_for(as_of, services.settings)
-    size = page_limit(limit, services.settings)
     scope = (caller.subject, "plans", portfolio_id, as_of)
     after = services.cursors.read(cursor, *scope) if cursor else [None, None]
-    rows = await many(request, caller, plans.PLAN_HISTORY, portfolio_id, as_of, *after, size + 1)
+    rows = await many(request, caller, plans.PLAN_HISTORY, portfolio_id, as_of, *after, limit + 1)
     if not rows:
         raise Problem("not-found", _NONE)
     listed = [row for row in rows if row["version"] is not None]
     following = None
-    if len(listed) > size:
-        last = listed[size - 1]
+    if len(listed) > limit:
+        last = listed[limit - 1]
         following = services.cursors.sign([last["computed_at"], last["version"]], *scope)
     items = [
         {
             **{name: row[name] for name in PlanEntry.model_fields if name != "href"},
             "href": f"/v1/plans/{row['version']}",
         }
-        for row in listed[:size]
+        for row in listed[:limit]
     ]
     return json_response(
         {"portfolio_id": portfolio_id, "items": items, "next_cursor": following},
@@ -189,10 +188,13 @@ async def plan_history(
     },
 )
 async def plan_of_version(
-    request: Request, caller: SignedIn, version: Id, fields: Fields = None
+    request: Request,
+    caller: SignedIn,
+    version: Id,
+    fields: Annotated[str | None, fields_of(Plan)] = None,
 ) -> Response:
     """One plan, which never changes."""
-    names = selected(fields, list(Plan.model_fields))
+    names = selected(fields)
     row = await one(request, caller, plans.PLAN_HEADER, version)
     if row is None:
         raise Problem("not-found", "there is no such plan of yours")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, StringConstraints
 from portfolio_platform.api.auth import SignedIn
 from portfolio_platform.api.bodies import StrictBody, body_schema, check_spec, parse
 from portfolio_platform.api.conditional import entity_tag, not_modified
-from portfolio_platform.api.parameters import SLUG_PATTERN, Cursor, Id, Limit, page_limit
+from portfolio_platform.api.parameters import DEFAULT_PAGE, SLUG_PATTERN, Cursor, Id, Limit
 from portfolio_platform.api.preconditions import IfMatch, expected_update
 from portfolio_platform.api.problems import Problem, responses
 from portfolio_platform.api.queries import many, one, write
@@ -73,19 +73,18 @@ class StrategyPage(BaseModel):
 
 @router.get("", responses={200: {"model": StrategyPage}, **responses("bad-cursor", *_COMMON)})
 async def list_strategies(
-    request: Request, caller: SignedIn, cursor: Cursor = None, limit: Limit = None
+    request: Request, caller: SignedIn, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
 ) -> Response:
     """The platform's strategies and your own."""
     services = services_of(request)
-    size = page_limit(limit, services.settings)
     scope = (caller.subject, "strategies")
     after = services.cursors.read(cursor, *scope) if cursor else [None, None]
-    rows = await many(request, caller, strategies.PAGE, *after, size + 1)
+    rows = await many(request, caller, strategies.PAGE, *after, limit + 1)
     following = None
-    if len(rows) > size:
-        last = rows[size - 1]
+    if len(rows) > limit:
+        last = rows[limit - 1]
         following = services.cursors.sign([last["slug"], last["strategy_id"]], *scope)
-    return json_response({"items": [_shown(row) for row in rows[:size]], "next_cursor": following})
+    return json_response({"items": [_shown(row) for row in rows[:limit]], "next_cursor": following})
 
 
 @router.post(

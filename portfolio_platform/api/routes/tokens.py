@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from portfolio_platform.api.auth import SignedIn
 from portfolio_platform.api.conditional import entity_tag, not_modified
 from portfolio_platform.api.parameters import (
+    DEFAULT_PAGE,
     AsOf,
     Cursor,
     Limit,
     Mint,
     cache_for,
-    page_limit,
 )
 from portfolio_platform.api.problems import Problem, responses
 from portfolio_platform.api.queries import many, one
@@ -106,16 +106,15 @@ async def list_tokens(
     symbol: Annotated[str | None, Query(pattern=r"^[^\x00-\x1f\x7f]{1,40}$")] = None,
     group: Annotated[str | None, Query(pattern=r"^[^\x00-\x1f\x7f]{1,40}$")] = None,
     cursor: Cursor = None,
-    limit: Limit = None,
+    limit: Limit = DEFAULT_PAGE,
 ) -> Response:
     """Tokens, optionally of one symbol or one group."""
     services = services_of(request)
-    size = page_limit(limit, services.settings)
     scope = (caller.subject, "tokens", symbol, group)
     after = services.cursors.read(cursor, *scope)[0] if cursor else None
-    rows = await many(request, caller, tokens.PAGE, symbol, group, after, size + 1)
-    following = services.cursors.sign([rows[size - 1]["mint"]], *scope) if rows[size:] else None
-    return json_response({"items": rows[:size], "next_cursor": following})
+    rows = await many(request, caller, tokens.PAGE, symbol, group, after, limit + 1)
+    following = services.cursors.sign([rows[limit - 1]["mint"]], *scope) if rows[limit:] else None
+    return json_response({"items": rows[:limit], "next_cursor": following})
 
 
 @router.get("/tokens/{mint}", responses={200: {"model": Token}, **responses("not-found", *_COMMON)})

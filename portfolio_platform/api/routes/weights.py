@@ -17,15 +17,15 @@ from portfolio_platform.api.conditional import (
     not_modified,
 )
 from portfolio_platform.api.parameters import (
+    DEFAULT_PAGE,
     AsOf,
     Cursor,
-    Fields,
     Id,
     Limit,
     StrategyKey,
     as_uuid,
     cache_for,
-    page_limit,
+    fields_of,
     selected,
 )
 from portfolio_platform.api.problems import Problem, responses
@@ -130,7 +130,7 @@ async def latest_weights(
     caller: SignedIn,
     strategy: StrategyKey = None,
     as_of: AsOf = None,
-    fields: Fields = None,
+    fields: Annotated[str | None, fields_of(LatestWeights)] = None,
 ) -> Response:
     """The newest good weights of a strategy.
 
@@ -138,7 +138,7 @@ async def latest_weights(
     """
     services = services_of(request)
     cache_control = cache_for(as_of, services.settings)
-    names = selected(fields, list(LatestWeights.model_fields))
+    names = selected(fields)
     key = strategy or await _default_strategy(request, caller)
     found = await one(request, caller, weights.LATEST, key, as_uuid(key), as_of)
     if found is None:
@@ -183,24 +183,23 @@ async def weight_history(
     caller: SignedIn,
     strategy: Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")],
     cursor: Cursor = None,
-    limit: Limit = None,
+    limit: Limit = DEFAULT_PAGE,
     as_of: AsOf = None,
 ) -> Response:
     """All versions of a strategy, newest first, failed attempts included."""
     services = services_of(request)
     cache_for(as_of, services.settings)
-    size = page_limit(limit, services.settings)
     scope = (caller.subject, "weights", strategy, as_of)
     after = services.cursors.read(cursor, *scope) if cursor else [None, None]
     rows = await many(
-        request, caller, weights.HISTORY, strategy, as_uuid(strategy), as_of, *after, size + 1
+        request, caller, weights.HISTORY, strategy, as_uuid(strategy), as_of, *after, limit + 1
     )
     if not rows:
         raise Problem("not-found", _NO_STRATEGY)
     listed = [row for row in rows if row["version"] is not None]
-    page = listed[:size]
+    page = listed[:limit]
     following = None
-    if len(listed) > size:
+    if len(listed) > limit:
         last = page[-1]
         following = services.cursors.sign([last["computed_at"], last["version"]], *scope)
     body = {
@@ -234,10 +233,13 @@ async def weight_history(
     },
 )  # fmt: skip
 async def weights_of_version(
-    request: Request, caller: SignedIn, version: Id, fields: Fields = None
+    request: Request,
+    caller: SignedIn,
+    version: Id,
+    fields: Annotated[str | None, fields_of(WeightSet)] = None,
 ) -> Response:
     """One version, which never changes."""
-    names = selected(fields, list(WeightSet.model_fields))
+    names = selected(fields)
     header = await one(request, caller, weights.HEADER, version)
     if header is None:
         raise Problem("not-found", "there is no such version of weights that you may read")
@@ -254,11 +256,7 @@ async def weights_of_version(
 async def _default_strategy(request: Request, caller: Caller) -> str:
     row = await one(request, caller, settings_reads.DEFAULT_STRATEGY)
     if row is None or row["strategy"] is None:
-        raise Problem(
-            "invalid",
-            "name a strategy, or store default_strategy in /v1/settings",
-            errors=[{"loc": ["query", "strategy"], "msg": "Field required", "type": "missing"}],
-        )
+        raise Problem("not-found", "name a strategy, or store default_strategy in /v1/settings")
     return row["strategy"]
 
 

@@ -32,6 +32,7 @@ BEGIN_READ = Statement("begin isolation level repeatable read, read only")
 BEGIN_WRITE = Statement("begin isolation level read committed, read write")
 COMMIT = Statement("commit")
 ROLLBACK = Statement("rollback")
+DEALLOCATE = Statement("deallocate all")
 ASSUME = Statement(
     "select set_config('role', $1::text, true), "
     "set_config('request.jwt.claims', $2::text, true), "
@@ -39,6 +40,8 @@ ASSUME = Statement(
     "set_config('statement_timeout', $4::text, true)"
 )
 
+# "cached plan must not change result type", and a plan name that the server does not know.
+_OUTDATED_PLAN = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
 _CLIENT_GRACE_SECONDS = 3.0
 _RECONNECT_SECONDS = 3.0
 
@@ -140,8 +143,6 @@ class Database:
         except ConnectionLost:
             await self._replace_broken()
             return await self._transaction(BEGIN_READ, caller, calls)
-        except psycopg.errors.InvalidSqlStatementName:
-            return await self._transaction(BEGIN_READ, caller, calls)
 
     async def write(self, caller: Caller, *calls: Call) -> list[list[Row]]:
         """Like `read` in a read-write transaction; never repeated, its outcome may be unknown."""
@@ -164,16 +165,19 @@ class Database:
         async with self._connection() as connection:
             try:
                 async with asyncio.timeout(self._deadline):
-                    return (await exchange(connection, script, prepare=self._prepare))[2:-1]
-            except psycopg.errors.InvalidSqlStatementName:
-                forget_prepared(connection)
-                raise
-            except psycopg.errors.FeatureNotSupported as error:
-                # "cached plan must not change result type": a migration changed a table.
-                await connection.close()
-                raise ConnectionLost("the plan of this connection is outdated") from error
+                    try:
+                        answers = await exchange(connection, script, prepare=self._prepare)
+                    except _OUTDATED_PLAN:
+                        # A migration changed a table, or a pooler forgot the plan. The failed
+                        # transaction did nothing, so it may run again, also when it writes.
+                        await exchange(
+                            connection, [(ROLLBACK, ()), (DEALLOCATE, ())], prepare=False
+                        )
+                        forget_prepared(connection)
+                        answers = await exchange(connection, script, prepare=self._prepare)
             except TimeoutError as error:
                 raise DatabaseBusy("the database did not answer in time") from error
+        return answers[2:-1]
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
