@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib.resources import files
 
@@ -11,6 +11,7 @@ import psycopg
 from dagster import ConfigurableResource
 
 import portfolio_platform
+from portfolio_platform.defs.sensors.covering import covering
 from portfolio_platform.settings import Settings
 from portfolio_platform.store.database import connect
 
@@ -48,3 +49,7 @@ class Platform(ConfigurableResource):
         """A connection in one transaction: committed when the block ends, rolled back on error."""
         with connect(self.settings.resolve_database_url()) as conn:
             yield conn
+
+    def covering(self, target: str, run_id: str, *keys: str) -> AbstractContextManager[None]:
+        """Note, if the block succeeds, that `target` has seen every event committed before it."""
+        return covering(self.settings.resolve_database_url(), target, run_id, *keys)

@@ -54,11 +54,11 @@ def price_history(context: AssetExecutionContext, platform: Platform) -> Materia
 
 
 @asset(group_name=GROUP, owners=OWNERS, kinds={"pandas", "postgres"}, deps=[price_history])
-def market_bars(platform: Platform) -> MaterializeResult:
+def market_bars(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
     """Bars after the cleaning rules; every rule counts what it touched, nothing is overwritten."""
     from portfolio_platform.defs.market.bars import clean_bars
 
-    with platform.connect() as conn:
+    with platform.covering("market_bars", context.run_id), platform.connect() as conn:
         result, written = clean_bars(conn)
     listings = [one.to_json() for one in result.listings]
     return MaterializeResult(
@@ -88,7 +88,7 @@ def market_metrics(context: AssetExecutionContext, platform: Platform) -> Materi
     from portfolio_platform.defs.market.bars import preference
     from portfolio_platform.defs.market.metrics import publish_metrics
 
-    with platform.connect() as conn:
+    with platform.covering("market_metrics", context.run_id), platform.connect() as conn:
         published, metrics = publish_metrics(
             conn,
             interval="1d",

@@ -20,7 +20,7 @@ def optimal_weights(context: AssetExecutionContext, platform: Platform) -> Mater
     """Optimal weights of every enabled strategy, or the typed reason why there are none."""
     from portfolio_platform.defs.portfolio.materialise import materialise_weights
 
-    with platform.connect() as conn:
+    with platform.covering("optimal_weights", context.run_id), platform.connect() as conn:
         rows = materialise_weights(conn, platform.settings, code_version(), context.run_id)
     for row in rows:
         if row["status"] != "optimal":
@@ -56,7 +56,7 @@ def portfolio_states(context: AssetExecutionContext, platform: Platform) -> Mate
     """Value, weights and utilization of every portfolio against its target."""
     from portfolio_platform.defs.portfolio.materialise import materialise_states
 
-    with platform.connect() as conn:
+    with platform.covering("portfolio_states", context.run_id), platform.connect() as conn:
         rows = materialise_states(conn, code_version(), context.run_id)
     return MaterializeResult(
         metadata={
@@ -76,7 +76,10 @@ def reallocation_plans(context: AssetExecutionContext, platform: Platform) -> Ma
     """What each portfolio must trade, exact to the base unit; or why nothing, or why not."""
     from portfolio_platform.defs.portfolio.materialise import materialise_plans
 
-    rows = materialise_plans(platform.connect, platform.settings, code_version(), context.run_id)
+    with platform.covering("reallocation_plans", context.run_id):
+        rows = materialise_plans(
+            platform.connect, platform.settings, code_version(), context.run_id
+        )
     return MaterializeResult(
         metadata={
             "portfolios": len(rows),

@@ -77,11 +77,16 @@ def _refused(slug: str, status: str, reason: str) -> dict[str, Any]:
 
 
 def materialise_states(
-    conn: Connection, code_version: str, run_id: str | None
+    conn: Connection,
+    code_version: str,
+    run_id: str | None,
+    only: Collection[UUID] | None = None,
 ) -> list[dict[str, Any]]:
-    """Publish the state of every portfolio that has a target."""
+    """Publish the state of every portfolio that has a target (or only of these)."""
     rows: list[dict[str, Any]] = []
     for row in requests.portfolios(conn):
+        if only is not None and row.portfolio_id not in only:
+            continue
         try:
             _, state = plans.publish_state(conn, row, code_version=code_version, run_id=run_id)
         except plans.NoTarget as error:
@@ -99,9 +104,13 @@ def materialise_states(
 
 
 def materialise_plans(
-    connect: Connect, settings: Settings, code_version: str, run_id: str | None
+    connect: Connect,
+    settings: Settings,
+    code_version: str,
+    run_id: str | None,
+    only: Collection[UUID] | None = None,
 ) -> list[dict[str, Any]]:
-    """Plan every portfolio.
+    """Plan every portfolio (or only these).
 
     The stored snapshot says whether anything must move. Where it must, the chain is read afresh
     and the plan is computed from that read and nothing else.
@@ -110,6 +119,8 @@ def materialise_plans(
         listed = requests.portfolios(conn)
     rows: list[dict[str, Any]] = []
     for row in listed:
+        if only is not None and row.portfolio_id not in only:
+            continue
         try:
             with connect() as conn:
                 published, made = plans.publish_plan(

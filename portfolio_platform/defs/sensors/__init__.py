@@ -1,0 +1,1 @@
+"""Sensors on the change feed: what changed is recomputed, exactly once in effect."""
