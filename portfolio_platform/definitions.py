@@ -14,12 +14,14 @@ from portfolio_platform.defs.backtest import assets as backtest  # noqa: E402
 from portfolio_platform.defs.market import assets as market  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
+from portfolio_platform.defs.sensors import main as sensors  # noqa: E402
 from portfolio_platform.defs.solana import assets as solana  # noqa: E402
 
 defs = Definitions(
     assets=[*solana.ASSETS, *market.ASSETS, *portfolio.ASSETS, *backtest.ASSETS],
     asset_checks=checks.CHECKS,
-    jobs=automation.JOBS,
+    jobs=[*automation.JOBS, *sensors.JOBS],
+    sensors=sensors.SENSORS,
     schedules=automation.SCHEDULES,
     resources={"platform": Platform()},
     executor=in_process_executor,

@@ -12,11 +12,18 @@ from portfolio_platform.store.database import connect
 
 
 @contextmanager
+def living(database_url: str, run_id: str) -> Iterator[psycopg.Connection]:
+    """Prove that the run's process lives: a session lock that a killed process lets go of."""
+    with connect(database_url, autocommit=True, application_name="portfolio_platform run") as conn:
+        coverage.hold(conn, run_id)
+        yield conn
+
+
+@contextmanager
 def covering(database_url: str, target: str, run_id: str, *keys: str) -> Iterator[None]:
     """Note, if the block succeeds, that `target` has seen every event committed before it began.
 
-    While the block runs, a session lock proves that the run's process lives; a killed process
-    lets go of it at once.
+    While the block runs, `living` proves that its process does.
 
     Parameters
     ----------
@@ -25,8 +32,7 @@ def covering(database_url: str, target: str, run_id: str, *keys: str) -> Iterato
     keys : str
         Partition keys that were materialised; none means all of them.
     """
-    with connect(database_url, autocommit=True, application_name="portfolio_platform run") as conn:
-        coverage.hold(conn, run_id)
+    with living(database_url, run_id) as conn:
         moment = coverage.look(conn)
         yield
         try:

@@ -1,0 +1,1 @@
+"""Per-key assets: one strategy, one portfolio, one request at a time."""
