@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types layers unit nightly lock bench clean
+.PHONY: help setup demo test lint types layers unit nightly bench environment picture lock clean
 
 help:
 	@echo "make demo   set everything up, run the main job on the embedded default, serve UI and API"
@@ -45,6 +45,15 @@ unit: setup
 
 nightly: setup
 	$(PY) -m pytest -n 2 --dist loadfile -m "nightly or not nightly"
+
+bench: setup
+	for script in benchmarks/*.py; do $(PY) $$script; done
+
+environment: setup
+	$(PY) docs/environment.py
+
+picture: setup
+	docs/picture.sh
 
 lock: $(UV)
 	$(UV) pip compile --quiet --python 3.11 --extra dask --extra dev setup.py -o requirements.lock \

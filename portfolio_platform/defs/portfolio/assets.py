@@ -19,6 +19,7 @@ GROUP = "portfolio"
 def optimal_weights(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
     """Optimal weights of every enabled strategy, or the typed reason why there are none."""
     from portfolio_platform.defs.portfolio.materialise import materialise_weights
+    from portfolio_platform.defs.portfolio.plots import risk_and_frontier
 
     with platform.covering("optimal_weights", context.run_id), platform.connect() as conn:
         rows = materialise_weights(conn, platform.settings, code_version(), context.run_id)
@@ -42,6 +43,11 @@ def optimal_weights(context: AssetExecutionContext, platform: Platform) -> Mater
                 ["strategy", "symbol", "weight"],
                 limit=200,
             ),
+            **{
+                f"plot {row['strategy']}": risk_and_frontier(row)
+                for row in rows
+                if row["status"] == "optimal"
+            },
         }
     )
 

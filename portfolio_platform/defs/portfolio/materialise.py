@@ -46,7 +46,7 @@ def materialise_weights(
             except weights.NoBars as error:
                 rows.append(_refused(strategy.slug, "insufficient_history", str(error)))
                 continue
-        published, solution = weights.publish_weights(
+        published, solution, report = weights.publish_weights(
             conn, strategy, pasts[interval], code_version=code_version, run_id=run_id
         )
         conn.commit()
@@ -61,6 +61,9 @@ def materialise_weights(
                 "engine": solution.engine,
                 "gap": solution.gap,
                 "volatility": solution.volatility,
+                "expected_return": solution.expected_return,
+                "report": report,
+                "symbols": symbols,
                 "weights": {
                     symbols.get(mint, mint): weight
                     for mint, weight in sorted(

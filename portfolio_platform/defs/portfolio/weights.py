@@ -14,7 +14,16 @@ from portfolio_platform.defs.market.bars import last_time, market_panel, price_p
 from portfolio_platform.defs.market.metrics import SUBJECT as METRICS
 from portfolio_platform.defs.market.metrics import NoBars
 from portfolio_platform.market.panel import MarketPanel
-from portfolio_platform.optimization import PricePanel, Solution, StrategySpec, decide
+from portfolio_platform.optimization import (
+    NoAnswer,
+    PricePanel,
+    Solution,
+    StrategySpec,
+    decide,
+    estimate_moments,
+)
+from portfolio_platform.optimization.frontier import efficient_frontier
+from portfolio_platform.optimization.risk_report import risk_report as risk_of_solution
 from portfolio_platform.store import latest
 from portfolio_platform.store.publish import Input, Published, publish, sha256_of
 from portfolio_platform.store.publish import latest as latest_version
@@ -93,7 +102,7 @@ def publish_weights(
     *,
     code_version: str,
     run_id: str | None,
-) -> tuple[Published, Solution]:
+) -> tuple[Published, Solution, dict[str, Any]]:
     """Decide and publish; a typed outcome without weights is published as such.
 
     The last good weights stay the latest ones: readers take the newest version whose status is
@@ -121,6 +130,7 @@ def publish_weights(
             {"slug": strategy.slug},
         ),
     ]
+    report = risk_report(spec, past, solution)
     published = publish(
         conn,
         kind="weights",
@@ -135,7 +145,7 @@ def publish_weights(
                     "status": solution.status,
                     "reason": solution.reason,
                     "solution": stored,
-                    "report": risk_report(spec, past, solution),
+                    "report": report,
                 }
             ],
             "weights": [
@@ -146,12 +156,36 @@ def publish_weights(
         code_version=code_version,
         run_id=run_id,
     )
-    return published, solution
+    return published, solution, report
 
 
 def risk_report(spec: StrategySpec, past: History, solution: Solution) -> dict[str, Any]:
-    """Risk of the weights as stored for the API; empty where there are none."""
-    return {}
+    """Risk, efficient frontier and outlook of the weights, as stored for the API.
+
+    The outlook (mean and covariance per bar) is what plans show expected performance from.
+    """
+    if not solution.ok:
+        return {"risk": {"status": solution.status, "reason": solution.reason}}
+    plain = spec
+    if spec.model == "ensemble":
+        plain = StrategySpec.model_validate(
+            {**spec.model_dump(), "model": "Classic", "members": ()}
+        )
+    try:
+        moments = estimate_moments(plain, past.panel, past.as_of)
+    except NoAnswer as refused:
+        return {"risk": {"status": refused.status, "reason": refused.reason}}
+    return {
+        "risk": risk_of_solution(plain, moments, solution),
+        "frontier": efficient_frontier(plain, moments, solution=solution),
+        "outlook": {
+            "assets": list(moments.assets),
+            "mean": moments.mean.tolist(),
+            "covariance": moments.covariance.tolist(),
+            "periods_per_year": spec.bars_per_year,
+            "risk_free": spec.risk_free_rate,
+        },
+    }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+"""Pictures for the UI: risk contributions and the efficient frontier with the chosen point."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from dagster import MetadataValue
+
+
+def risk_and_frontier(row: dict[str, Any]) -> MetadataValue:
+    """Weights beside risk contributions, and the frontier with the chosen portfolio marked."""
+    from matplotlib.figure import Figure
+
+    risk = row["report"].get("risk", {})
+    frontier = row["report"].get("frontier", {})
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    shares = risk.get("contributions", {})
+    names = {row["symbols"].get(mint, mint): mint for mint in shares}
+    shown = sorted(names, key=lambda name: -abs(shares[names[name]]))[:12]
+    places = range(len(shown))
+    left.barh(places, [row["weights"].get(n, 0.0) for n in shown], 0.38, label="weight")
+    left.barh(
+        [p + 0.4 for p in places],
+        [shares[names[n]] for n in shown],
+        0.38,
+        label="share of risk",
+        hatch="//",
+    )
+    left.set_yticks([p + 0.2 for p in places], shown, fontsize=7)
+    left.invert_yaxis()
+    left.legend(fontsize=7)
+    points = frontier.get("points", [])
+    right.plot(
+        [p["volatility"] for p in points], [p["expected_return"] for p in points], label="frontier"
+    )
+    right.plot([row["volatility"]], [row["expected_return"]], "D", label=row["strategy"])
+    right.set_xlabel("volatility per year", fontsize=7)
+    right.set_ylabel("expected return per year", fontsize=7)
+    right.tick_params(labelsize=7)
+    right.legend(fontsize=7)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=80)
+    encoded = base64.b64encode(picture.getvalue()).decode()
+    return MetadataValue.md(f"![risk and frontier](data:image/png;base64,{encoded})")

@@ -1,0 +1,145 @@
+"""The demo as a newcomer runs it: once, again, and after everything was killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from portfolio_platform_tests.end_to_end.commands import BIN, REPOSITORY, Home
+
+STRATEGIES = {"min-variance", "max-sharpe", "min-cvar", "risk-parity", "hrp", "equal-weight"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("demo"))
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of living processes that name the home or have it in their environment."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        try:
+            named = " ".join(process.info["cmdline"] or [])
+            environment = process.environ().get("PORTFOLIO_HOME", "")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        if str(home) in named or environment == str(home):
+            found.append(named)
+    return found
+
+
+def _await_nothing_left(home: Path) -> None:
+    deadline = time.monotonic() + 20
+    while left := processes_of(home):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def _check(line: str) -> dict:
+    answer = json.loads(line)
+    assert set(answer["weights"]) == STRATEGIES
+    for weights in answer["weights"].values():
+        assert sum(weights.values()) == pytest.approx(1, abs=1e-9)
+    assert answer["reallocation"]["outcome"] in (
+        "reallocation",
+        "no_reallocation_needed",
+        "failed",
+    )
+    assert answer["reallocation"]["reason"]
+    assert answer["backtest"]["outcome"] in ("complete", "partial")
+    assert answer["seconds_to_weights"] > 0
+    return answer
+
+
+def test_once_prints_the_answer_and_leaves_nothing_running(home: Home) -> None:
+    done = home.platform("demo", "--once", "--json")
+    _check(done.stdout.splitlines()[-1])
+    assert "curl -s -H 'Authorization: Bearer " in done.stderr
+    _await_nothing_left(home.path)
+
+
+def test_again_continues_the_same_history(home: Home) -> None:
+    done = home.platform("demo", "--once", "--json")
+    _check(done.stdout.splitlines()[-1])
+    home.platform("up")
+    try:
+        with psycopg.connect(home.services()["DATABASE_URL"]) as conn:
+            (corrected,) = conn.execute(
+                "select count(*) from (select 1 from price_bars "
+                "group by series_id, bar_interval, observed_at having count(*) > 1) as twice"
+            ).fetchone()
+            (runs,) = conn.execute(
+                "select count(distinct run_id) from versions where kind = 'plan'"
+            ).fetchone()
+    finally:
+        home.platform("down")
+    assert corrected == 0
+    assert runs == 2
+    _await_nothing_left(home.path)
+
+
+def test_after_kill_9_every_committed_row_is_there(tmp_path: Path) -> None:
+    home = Home(tmp_path / "killed")
+    log = (tmp_path / "demo.log").open("w")
+    demo = subprocess.Popen(
+        [str(BIN / "portfolio-platform"), "demo"],
+        cwd=REPOSITORY,
+        env=home.environment,
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        rows = _await_rows(home, demo)
+        postmaster = int(
+            next(home.path.glob("postgres/16/**/postmaster.pid")).read_text().split()[0]
+        )
+        os.kill(demo.pid, signal.SIGKILL)
+        os.kill(postmaster, signal.SIGKILL)
+        demo.wait(20)
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait(20)
+        log.close()
+    done = home.platform("demo", "--once", "--json")
+    _check(done.stdout.splitlines()[-1])
+    home.platform("up")
+    try:
+        with psycopg.connect(home.services()["DATABASE_URL"]) as conn:
+            (now,) = conn.execute("select count(*) from price_bars").fetchone()
+            (twice,) = conn.execute(
+                "select count(*) from (select 1 from price_bars "
+                "group by series_id, bar_interval, observed_at having count(*) > 1) as twice"
+            ).fetchone()
+    finally:
+        home.platform("down")
+    assert now >= rows
+    assert twice == 0
+    _await_nothing_left(home.path)
+
+
+def _await_rows(home: Home, demo: subprocess.Popen[bytes]) -> int:
+    """Wait until bars are being committed, in the middle of the run."""
+    deadline = time.monotonic() + 90
+    while True:
+        assert demo.poll() is None, "the demo ended before it could be killed"
+        assert time.monotonic() < deadline
+        try:
+            with psycopg.connect(home.services()["DATABASE_URL"], connect_timeout=2) as conn:
+                (rows,) = conn.execute("select count(*) from price_bars").fetchone()
+        except (FileNotFoundError, psycopg.Error, json.JSONDecodeError):
+            rows = 0
+        if rows > 0:
+            return rows
+        time.sleep(0.05)
