@@ -226,7 +226,7 @@ def test_an_address_is_followed_on_a_real_socket(
 
     async def main() -> tuple[int, int, int]:
         async with RpcPool([chain.rpc_url], impatient) as pool:
-            first = await look_at(pool, address, None, lambda _: [], page=7)
+            first = await look_at(pool, address, None, lambda _: [], page=7, limit=40)
             fetched = [one async for one in fetch_transactions(pool, first.new)]
             assert all(one.transaction is not None for one in fetched)
             known = {row.signature for row in first.new}
@@ -235,4 +235,5 @@ def test_an_address_is_followed_on_a_real_socket(
 
     found, unique, new = asyncio.run(main())
     assert found == unique
+    assert found >= 20
     assert new == 0

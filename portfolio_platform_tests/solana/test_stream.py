@@ -18,7 +18,7 @@ SLOW_POLL = QUICK.model_copy(update={"poll_seconds": 60})
 
 def watched(chain: LocalChain) -> list[str]:
     universe = chain.universe
-    ones = (*universe.by_role("oracle"), *universe.by_role("pool")[:2])
+    ones = (*universe.by_role("oracle")[:4], *universe.by_role("pool")[:1])
     return [one.pubkey for one in ones]
 
 
