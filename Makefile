@@ -21,6 +21,8 @@ $(UV):
 	$(UV) venv --quiet --clear --python 3.11 .venv
 	$(UV) pip sync --quiet --python $(PY) --compile-bytecode requirements.lock
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
+	@echo "compiling the numerical kernels for this machine (once)"
+	$(PY) -m portfolio_platform.optimization.warm > /dev/null
 	touch $@
 
 setup: .venv/.ready

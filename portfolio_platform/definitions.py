@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 
-from dagster import BetaWarning, Definitions, PreviewWarning, in_process_executor
+from dagster import BetaWarning, Definitions, PreviewWarning
 
 warnings.filterwarnings("ignore", category=BetaWarning)
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
 from portfolio_platform.defs import automation, checks  # noqa: E402
 from portfolio_platform.defs.backtest import assets as backtest  # noqa: E402
+from portfolio_platform.defs.executors import chosen_executor  # noqa: E402
 from portfolio_platform.defs.market import assets as market  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.sensors import main as sensors  # noqa: E402
 from portfolio_platform.defs.solana import assets as solana  # noqa: E402
+from portfolio_platform.settings import Settings  # noqa: E402
 
 defs = Definitions(
     assets=[*solana.ASSETS, *market.ASSETS, *portfolio.ASSETS, *backtest.ASSETS],
@@ -24,5 +26,5 @@ defs = Definitions(
     sensors=sensors.SENSORS,
     schedules=automation.SCHEDULES,
     resources={"platform": Platform()},
-    executor=in_process_executor,
+    executor=chosen_executor(Settings()),
 )

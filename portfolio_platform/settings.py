@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     stale_after_seconds: float = Field(
         default=7200.0, gt=0, description="Results older than this are served as stale."
     )
+    executor: Literal["in_process", "multiprocess", "dask"] = Field(
+        default="in_process", description="Where the steps of a run execute."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @cached_property
