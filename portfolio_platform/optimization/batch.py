@@ -7,8 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from portfolio_platform.optimization.panel import FloatArray
+from portfolio_platform.optimization.checks import VIOLATION_LIMIT
+from portfolio_platform.optimization.moments import Moments
+from portfolio_platform.optimization.panel import FloatArray, PricePanel
+from portfolio_platform.optimization.problem import build
+from portfolio_platform.optimization.solution import MomentsMeta
 from portfolio_platform.optimization.spec import StrategySpec
+from portfolio_platform.optimization.universe import chooses_cash
 
 #: States written by the kernels.
 OPTIMAL, UNDECIDED, NO_EXCESS = 0, 1, 2
@@ -25,13 +30,8 @@ def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
     has_cash
         Whether stablecoins are among the candidates.
     """
-    plain = (
-        spec.bounds.lower == 0
-        and spec.bounds.upper == 1
-        and not spec.bounds.assets
-        and not spec.groups
-        and not spec.linear
-        and spec.cardinality is None
+    choice = (
+        spec.cardinality is None
         and spec.minimum_weight == 0
         and spec.turnover is None
         and spec.cost_bps == 0
@@ -44,18 +44,27 @@ def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
         and not spec.fallback
         and spec.kelly is None
     )
-    if not (plain and data) or count < 2:
+    if not (choice and data) or count < 2:
         return None
-    if spec.model == "Classic" and has_cash and spec.budget == 1:
-        return None
+    capped = spec.model == "Classic" and spec.budget == 1 and has_cash
+    plain = not capped and not (
+        spec.groups
+        or spec.linear
+        or spec.bounds.assets
+        or spec.bounds.lower != 0
+        or spec.bounds.upper != 1
+    )
     sample = spec.covariance.method == "hist" or (
         spec.covariance.method == "auto" and spec.lookback >= 3 * count
     )
     if spec.model == "Classic" and spec.rm == "MV" and sample:
         if spec.obj == "MinRisk":
-            return "min_variance"
+            return "min_variance" if plain else "programme_min_variance"
         if spec.obj == "Sharpe" and spec.mean.method == "hist" and not spec.mean.yields:
-            return "max_sharpe"
+            return "max_sharpe" if plain else "programme_max_sharpe"
+        return None
+    if not plain:
+        return None
     if spec.model == "Classic" and spec.rm == "CVaR" and spec.obj == "MinRisk":
         small = spec.lookback * count <= 100_000 and spec.tail.alpha * spec.lookback >= 1
         return "cvar" if small else None
@@ -84,8 +93,77 @@ class Batch:
     states: NDArray[np.int64]
 
 
-def run(name: str, spec: StrategySpec, returns: FloatArray, starts: NDArray[np.int64]) -> Batch:
-    """Run one kernel over the windows of `returns` (R, n) that begin at `starts` (k,)."""
+@dataclass(frozen=True)
+class Rows:
+    """Constraints in columns: C (n, m) and sides (m,), ``Cᵀw >= sides``, the budget first."""
+
+    columns: FloatArray
+    sides: FloatArray
+
+    def hold(self, weights: FloatArray) -> NDArray[np.bool_]:
+        """Return (k,) whether each row of `weights` holds the constraints."""
+        with np.errstate(invalid="ignore"):
+            slack = weights @ self.columns - self.sides
+            return (np.abs(slack[:, 0]) <= VIOLATION_LIMIT) & (slack >= -VIOLATION_LIMIT).all(1)
+
+
+def constraints(spec: StrategySpec, panel: PricePanel, assets: tuple[str, ...]) -> Rows:
+    """Return the constraints of `spec` on these assets, which must be all it may hold.
+
+    Raises
+    ------
+    NoAnswer
+        ``infeasible`` when a constraint names an asset that cannot be held.
+    """
+    apart = not chooses_cash(spec)
+    cash = tuple(asset for asset in assets if asset in panel.stable) if apart else ()
+    inside = tuple(asset for asset in assets if asset not in cash)
+    n = len(inside)
+    blank = Moments(
+        assets=inside,
+        cash=cash,
+        returns=np.zeros((2, n)),
+        mean=np.zeros(n),
+        covariance=np.eye(n),
+        risk_free=0.0,
+        stable=np.array([asset in panel.stable for asset in inside]),
+        groups=tuple(panel.groups.get(asset) for asset in inside),
+        current=None,
+        outside=0.0,
+        excluded={},
+        factors=None,
+        meta=MomentsMeta("", "", 0, 0.0, None, np.eye(n)),
+    )
+    problem = build(spec, blank)
+    columns, sides = [np.ones(n)], [1.0]
+    identity = np.eye(n)
+    for place in range(n):
+        columns.append(identity[place])
+        sides.append(float(problem.lower[place]))
+        if problem.upper[place] < 1 or not spec.long_only:
+            columns.append(-identity[place])
+            sides.append(-float(problem.upper[place]))
+    for row in problem.rows:
+        if np.isfinite(row.lower):
+            columns.append(row.coefficients)
+            sides.append(row.lower)
+        if np.isfinite(row.upper):
+            columns.append(-row.coefficients)
+            sides.append(-row.upper)
+    return Rows(np.ascontiguousarray(np.array(columns).T), np.array(sides))
+
+
+def run(
+    name: str,
+    spec: StrategySpec,
+    returns: FloatArray,
+    starts: NDArray[np.int64],
+    rows: Rows | None = None,
+) -> Batch:
+    """Run one kernel over the windows of `returns` (R, n) that begin at `starts` (k,).
+
+    `rows` are the constraints of the ``programme_`` kernels.
+    """
     k, n, window = len(starts), returns.shape[1], spec.lookback
     weights, gaps = np.full((k, n), np.nan), np.full(k, np.nan)
     states = np.full(k, UNDECIDED, dtype=np.int64)
@@ -95,6 +173,21 @@ def run(name: str, spec: StrategySpec, returns: FloatArray, starts: NDArray[np.i
         rate = spec.risk_free_rate / spec.bars_per_year
         walk_mean_variance(
             returns, starts, window, rate, name == "max_sharpe", weights, gaps, states
+        )
+    elif name.startswith("programme") and rows is not None:
+        from portfolio_platform.optimization.kernels.dual_active_set import walk_programme
+
+        walk_programme(
+            returns,
+            starts,
+            window,
+            spec.risk_free_rate / spec.bars_per_year,
+            name == "programme_max_sharpe",
+            rows.columns,
+            rows.sides,
+            weights,
+            gaps,
+            states,
         )
     elif name == "risk_parity":
         from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
@@ -146,6 +239,10 @@ def _dispatchers(name: str) -> tuple[object, ...]:
         from portfolio_platform.optimization.kernels.active_set import walk_mean_variance
 
         return (walk_mean_variance,)
+    if name.startswith("programme"):
+        from portfolio_platform.optimization.kernels.dual_active_set import walk_programme
+
+        return (walk_programme,)
     if name == "risk_parity":
         from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portfolio_platform.optimization import batch
-from portfolio_platform.optimization.checks import GAP_LIMITS, VIOLATION_LIMIT
+from portfolio_platform.optimization.checks import GAP_LIMITS
 from portfolio_platform.optimization.decide import decide
 from portfolio_platform.optimization.panel import FloatArray, PricePanel, TimeArray, instant
-from portfolio_platform.optimization.solution import Solution
+from portfolio_platform.optimization.solution import NoAnswer, Solution
 from portfolio_platform.optimization.spec import StrategySpec
-from portfolio_platform.optimization.universe import candidates
+from portfolio_platform.optimization.universe import candidates, chooses_cash
 
 
 class Solutions(Sequence[Solution]):
@@ -156,8 +156,11 @@ def _compiled(
     """Fill the decisions the kernels cover; return which ones they are."""
     done = np.zeros(len(stamps), dtype=bool)
     stable = np.array([panel.assets[column] in panel.stable for column in columns])
-    name = batch.kind(spec, int((~stable).sum()), has_cash=bool(stable.any()))
-    if name is None or not batch.is_ready(name):
+    weighs_cash = chooses_cash(spec)
+    name = batch.kind(
+        spec, len(columns) if weighs_cash else int((~stable).sum()), has_cash=bool(stable.any())
+    )
+    if name is None:
         return done
     prices = panel.close if columns == list(range(len(panel.assets))) else panel.close[:, columns]
     ends = np.searchsorted(panel.times, stamps, side="right")
@@ -173,19 +176,23 @@ def _compiled(
         else:
             returns = prices[1:] / prices[:-1] - 1.0
     for first, last in _runs(usable, simple):
-        held = usable[first] & ~stable
+        held = usable[first] if weighs_cash else usable[first] & ~stable
         cash = usable[first] & stable
         if held.sum() < 2 or (spec.budget < 1 and not cash.any()):
             continue
-        if batch.kind(spec, int(held.sum()), has_cash=bool(cash.any())) != name:
+        this = batch.kind(spec, int(held.sum()), has_cash=bool(cash.any()))
+        if this is None or not batch.is_ready(this):
+            continue
+        labels = tuple(panel.assets[columns[place]] for place in np.flatnonzero(usable[first]))
+        try:
+            rows = batch.constraints(spec, panel, labels)
+        except NoAnswer:
             continue
         part = np.ascontiguousarray(returns if held.all() else returns[:, held])
-        answer = batch.run(name, spec, part, starts[first:last].astype(np.int64))
-        good = answer.states == batch.OPTIMAL
-        with np.errstate(invalid="ignore"):
-            good &= np.abs(answer.weights.sum(axis=1) - 1.0) <= VIOLATION_LIMIT
-            good &= answer.weights.min(axis=1) >= 0
-            if name != "hrp":
+        answer = batch.run(this, spec, part, starts[first:last].astype(np.int64), rows)
+        good = (answer.states == batch.OPTIMAL) & rows.hold(answer.weights)
+        if this != "hrp":
+            with np.errstate(invalid="ignore"):
                 good &= answer.gaps <= GAP_LIMITS["exact"]
         chosen = first + np.flatnonzero(good)
         weights[np.ix_(chosen, np.flatnonzero(held))] = answer.weights[good] * spec.budget

@@ -13,12 +13,13 @@ import numpy as np
 from portfolio_platform.optimization import batch
 from portfolio_platform.optimization.spec import StrategySpec
 
-_SPECS = {
+_SPECS: dict[str, dict[str, object]] = {
     "min_variance": {},
     "max_sharpe": {"obj": "Sharpe"},
     "risk_parity": {"model": "RP"},
     "cvar": {"rm": "CVaR"},
     "hrp": {"model": "HRP"},
+    "programme_min_variance": {"bounds": {"upper": 0.5}},
 }
 
 
@@ -26,11 +27,14 @@ def warm() -> dict[str, float]:
     """Load or compile every kernel in this process; return the seconds each took."""
     returns = np.random.default_rng(0).normal(0.0, 0.01, (60, 4))
     starts = np.array([0, 5], dtype=np.int64)
+    identity = np.eye(4)
+    columns = np.column_stack([np.ones(4), identity, -identity])
+    rows = batch.Rows(columns, np.array([1.0, 0, 0, 0, 0, -0.5, -0.5, -0.5, -0.5]))
     seconds = {}
     for name, fields in _SPECS.items():
         spec = StrategySpec.model_validate({"lookback": 50, **fields})
         start = time.perf_counter()
-        batch.run(name, spec, returns, starts)
+        batch.run(name, spec, returns, starts, rows)
         seconds[name] = time.perf_counter() - start
     return seconds
 
