@@ -24,6 +24,7 @@ __all__ = [
     "Trial",
     "TrialFamily",
     "chain_hash",
+    "check_lookahead",
     "planned_trials",
     "render_html",
     "run_backtest",

@@ -77,19 +77,28 @@ function axis(extra = {}) {
   return {gridcolor: token("--grid"), zerolinecolor: token("--rule"), linecolor: token("--rule"),
     automargin: true, ...extra};
 }
+function legendRows(traces, width) {
+  const shown = traces.filter((trace) => trace.showlegend !== false && trace.name);
+  const longest = Math.max(0, ...shown.map((trace) => trace.name.length));
+  const perRow = Math.max(1, Math.floor(width / (longest * 5.6 + 44)));
+  return shown.length > 1 ? Math.ceil(shown.length / perRow) : 0;
+}
 function plot(box, traces, layout = {}) {
   let host = box.querySelector(".plot");
   if (!host) {
     host = element("div", {class: "plot"});
     box.append(host);
+    new ResizeObserver(() => { if (host.data) Plotly.Plots.resize(host); }).observe(box);
   }
   const narrow = window.innerWidth < 820;
-  const legend = traces.filter((trace) => trace.showlegend !== false).length > 1;
-  const {xaxis, yaxis, ...others} = layout;
+  const {xaxis, yaxis, showlegend, ...others} = layout;
+  const rows = showlegend === false ? 0 : legendRows(traces, host.clientWidth - 60);
+  const bottom = 30 + (xaxis && xaxis.title ? 20 : 0) + rows * 19;
+  host.style.height = `${(box.classList.contains("wide") ? (narrow ? 270 : 340) : (narrow ? 240 : 290)) + rows * 19}px`;
   Plotly.react(host, traces, {
-    margin: {l: 48, r: 12, t: 8, b: 36}, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: {color: token("--ink"), size: narrow ? 11 : 12}, showlegend: legend,
-    legend: {orientation: "h", y: narrow ? -0.16 : -0.12, yanchor: "top", x: 0},
+    margin: {l: 48, r: 12, t: 8, b: bottom}, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: {color: token("--ink"), size: narrow ? 11 : 12}, showlegend: rows > 0,
+    legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)"},
     hovermode: "x unified", modebar: {bgcolor: "rgba(0,0,0,0)", color: token("--rule"), activecolor: token("--accent")},
     hoverlabel: {bgcolor: token("--card"), bordercolor: token("--rule"), font: {color: token("--ink")}},
     xaxis: axis(xaxis), yaxis: axis(yaxis), ...others,

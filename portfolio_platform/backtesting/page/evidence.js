@@ -111,9 +111,11 @@ function drawRiskTable(box, name) {
 function drawStress(box, name) {
   const stress = report.strategies[name].stress;
   if (!stress || !stress.length) return empty(box, "No stress window was asked for.");
-  table(box, ["Crash", "From", "To", "Strategy", "Deepest", ...rivals.map(label)], stress.map((s) => s.covered
-    ? [s.name, s.start, s.end, percent(s.return), percent(s.max_drawdown), ...rivals.map((r) => percent(s.benchmarks[r]))]
-    : [s.name, s.start, s.end, s.reason, "", ...rivals.map(() => "")]), [0, 1, 2]);
+  const now = (s) => (s.latest ? `${percent(s.latest.return)}${s.latest.weight_without_price > 0.005
+    ? ` (${percent(s.latest.weight_without_price, 0)} had no price)` : ""}` : "no prices");
+  table(box, ["Crash", "From", "To", "Strategy", "Deepest", ...rivals.map(label), "Today's weights"], stress.map((s) => s.covered
+    ? [s.name, s.start, s.end, percent(s.return), percent(s.max_drawdown), ...rivals.map((r) => percent(s.benchmarks[r])), now(s)]
+    : [s.name, s.start, s.end, s.reason, "", ...rivals.map(() => ""), now(s)]), [0, 1, 2]);
 }
 function drawProvenance(box) {
   const p = report.provenance;

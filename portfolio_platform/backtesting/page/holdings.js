@@ -6,7 +6,8 @@ function stacked(box, x, assets, rows, rest, format) {
   const traces = order.map(([asset, column], index) => ({type: "scatter", mode: "lines", x,
     y: rows.map((row) => row[column]), name: label(asset), stackgroup: "one",
     line: {width: 0.6, color: colour(index)},
-    fillpattern: {shape: ["", "/", "\\", "x", "-", "|", "+", "."][Math.floor(index / 10) % 8], fgopacity: 0.5},
+    fillpattern: {shape: ["", "/", "\\", "x", "-", "|", "+", "."][Math.floor(index / 10) % 8], fgopacity: 0.6,
+      ...(index > 9 ? {bgcolor: faded(colour(index), 0.3)} : {})},
     hovertemplate: `%{y:${format}}`}));
   if (rest) {
     traces.push({type: "scatter", mode: "lines", x, y: rest, name: "cash", stackgroup: "one",

@@ -98,14 +98,19 @@ function build() {
   grid = section("Provenance");
   add(always, grid, "provenance", "Where these numbers come from", "", true, drawProvenance);
 }
+// What is on the first screen comes first; the page stays responsive while the rest is drawn.
+function drawInTurn(jobs) {
+  if (!jobs.length) { document.documentElement.dataset.ready = "true"; return; }
+  redraw(jobs.slice(0, 2));
+  setTimeout(() => drawInTurn(jobs.slice(2)), 0);
+}
 header();
 if (names.length) {
   controls();
   build();
-  redraw(always);
-  redraw(byStrategy);
+  drawInTurn([...always, ...byStrategy]);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { redraw(always); redraw(byStrategy); });
 } else {
   drawProvenance(panel(section("Provenance"), "provenance", "Where this comes from", "", true));
+  document.documentElement.dataset.ready = "true";
 }
-document.documentElement.dataset.ready = "true";
