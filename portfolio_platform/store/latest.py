@@ -82,6 +82,37 @@ def stake_rates(conn: Connection, as_of: datetime | None = None) -> list[dict[st
     )
 
 
+def staking_yields(conn: Connection, as_of: datetime | None = None) -> dict[str, float]:
+    """Annual yield of each liquid staking token from the growth of its rate.
+
+    Compounded from the oldest to the newest rate of the last 30 days; a token whose rates lie
+    less than a day apart has none yet.
+    """
+    rows = _rows(
+        conn,
+        """
+        with known as (
+            select mint, rate, observed_at from public.stake_pool_rates
+            where rate > 0 and (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+        ), ends as (
+            select distinct on (mint) mint, rate, observed_at from known
+            order by mint, observed_at desc
+        )
+        select distinct on (k.mint) k.mint, k.rate as first, e.rate as last,
+            extract(epoch from e.observed_at - k.observed_at) / 86400 as days
+        from known as k join ends as e using (mint)
+        where k.observed_at >= e.observed_at - interval '30 days'
+        order by k.mint, k.observed_at
+        """,
+        as_of=as_of,
+    )
+    return {
+        row["mint"]: (row["last"] / row["first"]) ** (365 / float(row["days"])) - 1
+        for row in rows
+        if row["days"] >= 1
+    }
+
+
 def holdings(conn: Connection, wallet: str, as_of: datetime | None = None) -> list[dict[str, Any]]:
     """Balances of a wallet at its newest slot."""
     return _rows(

@@ -52,6 +52,8 @@ def chain_inputs(
         inputs.append(
             Input("reserve", str(reserve["reserve_id"]), None, {"pubkey": reserve["pubkey"]})
         )
+    for mint, earned in latest.staking_yields(conn, as_of).items():
+        found[mint] |= {"stake_rate": earned}
     for rate in latest.stake_rates(conn, as_of):
         inputs.append(Input("stake", str(rate["rate_id"]), None, {"pubkey": rate["pubkey"]}))
     for price in latest.prices(conn, as_of):

@@ -75,6 +75,8 @@ def history(
         for row in latest.reserves(conn, as_of)
         if row["supply_apr"] is not None
     }
+    for mint, earned in latest.staking_yields(conn, as_of).items():
+        yields[mint] = yields.get(mint, 0.0) + earned
     found = list(inputs)
     metrics = latest_version(conn, "metrics", METRICS, as_of)
     if metrics is not None:
