@@ -46,7 +46,9 @@ def first_difference(left: Any, right: Any, path: str = "$") -> Difference | Non
             if found is not None:
                 return found
         return None
-    if type(left) is not type(right) or left != right:
+    # A JSON store may give 1e16 back as an integer: equal numbers are equal, but true is not 1.
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (left, right))
+    if left != right or not (numbers or type(left) is type(right)):
         return Difference(path, left, right)
     return None
 

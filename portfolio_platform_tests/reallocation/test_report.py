@@ -126,6 +126,7 @@ def test_replay_finds_what_was_changed() -> None:
 
 def test_first_difference_of_shapes() -> None:
     assert first_difference({"a": [1, 2]}, {"a": [1, 2]}) is None
+    assert first_difference([1e16], [10**16]) is None
     for left, right, path in (
         ({"a": 1}, {"b": 1}, "$.a"),
         ([1], [1, 2], "$[1]"),
