@@ -6,7 +6,7 @@ does not find makes the pool refused by name, never approximated.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from portfolio_platform.amm import (
@@ -27,6 +27,7 @@ from portfolio_platform.solana.layouts import addresses
 from portfolio_platform.solana.layouts import raydium_clmm as clmm_layout
 from portfolio_platform.solana.layouts import whirlpool as whirlpool_layout
 from portfolio_platform.solana.snapshot import AccountRecord, IncoherentSnapshot, Snapshot
+from portfolio_platform.solana.swaps import PoolVaults
 
 POOL_KINDS = frozenset(
     {"orca_whirlpool", "raydium_clmm", "raydium_amm_v4", "raydium_cp_swap", "meteora_dlmm"}
@@ -151,6 +152,38 @@ def build_pools(
         except IncoherentSnapshot as error:
             refused[address] = PoolRefused(address, "snapshot_incoherent", str(error))
     return built, refused
+
+
+def pool_vaults(address: str, records: Mapping[str, AccountRecord]) -> PoolVaults:
+    """Where a pool keeps its two tokens, for reading its swaps out of transactions.
+
+    Raises
+    ------
+    PoolRefused
+    """
+    accounts = _Accounts(address, records, None, datetime.fromtimestamp(0, UTC))
+    value = accounts.decoded(address, *sorted(POOL_KINDS))
+    names = next(one for one in _SIDES if one[0] in value)
+    vault_a, vault_b, mint_a, mint_b = (value[name] for name in names)
+    decimals_a, decimals_b = (
+        int(accounts.decoded(mint, "spl_mint", "token_2022_mint")["decimals"])
+        for mint in (mint_a, mint_b)
+    )
+    record = records[address].decode()
+    assert isinstance(record, Decoded)
+    rate = record.derived.get("fee", record.derived.get("base_fee"))
+    if "config" in value and value["config"] in records and rate is None:
+        config = records[value["config"]].decode()
+        rate = config.derived.get("fee") if isinstance(config, Decoded) else None
+    return PoolVaults(address, vault_a, vault_b, mint_a, mint_b, decimals_a, decimals_b, rate)
+
+
+_SIDES = (
+    ("vault_a", "vault_b", "mint_a", "mint_b"),
+    ("vault_0", "vault_1", "mint_0", "mint_1"),
+    ("base_vault", "quote_vault", "base_mint", "quote_mint"),
+    ("reserve_x", "reserve_y", "mint_x", "mint_y"),
+)
 
 
 def _whirlpool(accounts: _Accounts, pool: Decoded) -> ConcentratedPool:

@@ -11,7 +11,8 @@ from portfolio_platform.solana.rpc.errors import (
     SlotSkipped,
     Unavailable,
 )
-from portfolio_platform.solana.rpc.pool import KEYS_PER_REQUEST, PoolSettings, RpcPool
+from portfolio_platform.solana.rpc.pool import KEYS_PER_REQUEST, RpcPool
+from portfolio_platform.solana.rpc.settings import PoolSettings
 
 __all__ = [
     "KEYS_PER_REQUEST",

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
 
+from portfolio_platform.solana.rpc.call import Call
 from portfolio_platform.solana.rpc.endpoint import (
     BLOCKED_SECONDS,
     Endpoint,
@@ -21,43 +21,19 @@ from portfolio_platform.solana.rpc.errors import (
     InvalidCall,
     NativePanic,
     PermanentFailure,
-    RpcError,
     ScanTooWide,
-    SlotSkipped,
     Unavailable,
 )
-from portfolio_platform.solana.rpc.limits import Limits
 from portfolio_platform.solana.rpc.replies import (
     BadBody,
     FetchedAccount,
     parse_accounts,
     parse_any,
 )
+from portfolio_platform.solana.rpc.settings import PoolSettings
 
 KEYS_PER_REQUEST = 100
 T = TypeVar("T")
-
-
-class PoolSettings(BaseModel):
-    """How patiently the network is asked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    deadline_seconds: float = Field(default=30.0, gt=0)
-    request_timeout_seconds: float = Field(default=10.0, gt=0)
-    attempts: int = Field(default=8, ge=1)
-    backoff_seconds: float = Field(default=0.25, gt=0)
-    backoff_limit_seconds: float = Field(default=8.0, gt=0)
-    hedge_after_seconds: float | None = Field(default=1.0, gt=0)
-    commitment: str = "finalized"
-    requests_per_period: int = Field(default=100, ge=1)
-    requests_per_method: int = Field(default=40, ge=1)
-    period_seconds: float = Field(default=10.0, gt=0)
-
-    @property
-    def limits(self) -> Limits:
-        """The request limits of each endpoint."""
-        return Limits(self.requests_per_period, self.requests_per_method, self.period_seconds)
 
 
 class RpcPool:
@@ -200,7 +176,7 @@ class RpcPool:
         self, method: str, params: list[Any], parse: Any, deadline_seconds: float | None
     ) -> Any:
         seconds = deadline_seconds or self.settings.deadline_seconds
-        state = _Call(method, asyncio.get_running_loop().time() + seconds)
+        state = Call(method, asyncio.get_running_loop().time() + seconds)
         try:
             async with asyncio.timeout(seconds):
                 return await self._attempts(method, params, parse, state)
@@ -213,7 +189,7 @@ class RpcPool:
                 attempts=state.sent,
             ) from None
 
-    async def _attempts(self, method: str, params: list[Any], parse: Any, state: "_Call") -> Any:
+    async def _attempts(self, method: str, params: list[Any], parse: Any, state: Call) -> Any:
         while True:
             candidates = self._candidates(state)
             if not candidates:
@@ -248,7 +224,7 @@ class RpcPool:
         if isinstance(slot, int) and not isinstance(slot, bool):
             endpoint.metrics.slot = max(endpoint.metrics.slot, slot)
 
-    def _candidates(self, state: "_Call") -> list[Endpoint]:
+    def _candidates(self, state: Call) -> list[Endpoint]:
         """Endpoints that may still be asked for this call, the most promising first."""
         now = asyncio.get_running_loop().time()
         open_ = [one for one in self.endpoints if one.name not in state.closed]
@@ -270,7 +246,7 @@ class RpcPool:
         return sorted(open_, key=order)
 
     async def _hedged(
-        self, candidates: list[Endpoint], method: str, params: list[Any], state: "_Call"
+        self, candidates: list[Endpoint], method: str, params: list[Any], state: Call
     ) -> tuple[Endpoint, Reply]:
         """Ask the first candidate, and the second as well when the first is slow."""
         loop = asyncio.get_running_loop()
@@ -318,7 +294,7 @@ class RpcPool:
         raise failure
 
     async def _ask(
-        self, endpoint: Endpoint, method: str, params: list[Any], state: "_Call"
+        self, endpoint: Endpoint, method: str, params: list[Any], state: Call
     ) -> tuple[Endpoint, Reply]:
         if state.sent:
             endpoint.metrics.retries += 1
@@ -326,7 +302,7 @@ class RpcPool:
         state.asked[endpoint.name] = state.asked.get(endpoint.name, 0) + 1
         return endpoint, await endpoint.send(method, params)
 
-    async def _after_failure(self, failure: EndpointFailure, state: "_Call") -> None:
+    async def _after_failure(self, failure: EndpointFailure, state: Call) -> None:
         """Apply the error table: raise, close an endpoint for this call, or wait."""
         state.note(failure)
         endpoint = next(one for one in self.endpoints if one.name == failure.endpoint)
@@ -362,7 +338,7 @@ class RpcPool:
         if failure.action is Action.RETRY or not self._fresh(state):
             await self._pause(state)
 
-    def _fresh(self, state: "_Call") -> bool:
+    def _fresh(self, state: Call) -> bool:
         """Whether an endpoint has not been asked for this call yet."""
         return any(
             one.name not in state.asked and one.name not in state.closed for one in self.endpoints
@@ -375,7 +351,7 @@ class RpcPool:
         )
         return ceiling * (0.5 + 0.5 * self._random.random())
 
-    async def _pause(self, state: "_Call") -> None:
+    async def _pause(self, state: Call) -> None:
         state.pauses += 1
         await asyncio.sleep(self._backoff(state.pauses - 1))
 
@@ -387,53 +363,3 @@ def _name_apart(endpoints: list[Endpoint]) -> None:
         seen[one.name] = seen.get(one.name, 0) + 1
         if seen[one.name] > 1:
             one.name = one.metrics.name = f"{one.name}#{seen[one.name]}"
-
-
-class _Call:
-    """What is known about one call while it is being answered."""
-
-    def __init__(self, method: str, deadline: float) -> None:
-        self.method = method
-        self.deadline = deadline
-        self.sent = 0
-        self.pauses = 0
-        self.skipped = 0
-        self.permanent = 0
-        self.asked: dict[str, int] = {}
-        self.closed: set[str] = set()
-        self.last: RpcError | None = None
-
-    def note(self, error: RpcError) -> None:
-        self.last = error
-
-    def error(self, kind: type[RpcError]) -> RpcError:
-        """The last failure as an exception of ``kind``."""
-        last = self.last
-        return kind(
-            last.message if last else "no endpoint could be asked",
-            method=self.method,
-            endpoint=last.endpoint if last else "",
-            code=last.code if last else None,
-            action=last.action if last else Action.OTHER_ENDPOINT,
-            attempts=self.sent,
-        )
-
-    def verdict(self) -> RpcError:
-        """No endpoint is left: what their answers amount to."""
-        if self.skipped:
-            skipped = SlotSkipped(
-                f"{self.skipped} of {len(self.closed)} endpoints say that the slot was skipped",
-                method=self.method,
-                code=self.last.code if self.last else None,
-                action=Action.AMBIGUOUS,
-                attempts=self.sent,
-            )
-            skipped.confirmed_by = self.skipped
-            return skipped
-        if self.permanent:
-            return self.error(PermanentFailure)
-        return self.error(Unavailable)
-
-    def exhausted(self) -> RpcError:
-        """Too many requests were sent."""
-        return self.error(Unavailable)
