@@ -115,7 +115,7 @@ def _intervals(
         names.append("sharpe_difference")
     found = intervals.bootstrap_intervals(
         series,
-        intervals.sharpe_and_growth(q, spec.risk_free_rate),
+        intervals.SharpeAndGrowth(q, spec.risk_free_rate),
         block=block,
         reps=settings.bootstraps,
         seed=spec.seed,

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from portfolio_platform.optimization import PricePanel
+
+settings.register_profile("compiled", deadline=None)  # a first call may compile
+settings.load_profile("compiled")
 
 
 def price_panel(returns: np.ndarray, start: str = "2022-01-01", **parts) -> PricePanel:
