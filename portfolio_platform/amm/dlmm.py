@@ -29,6 +29,7 @@ from portfolio_platform.amm.errors import InsufficientLiquidity, InvalidPool, Ze
 from portfolio_platform.amm.integers import BPS, Q64, ceil_div
 from portfolio_platform.amm.pool import AmmPool
 from portfolio_platform.amm.quote import Swap
+from portfolio_platform.amm.remembered import Remembered
 from portfolio_platform.amm.transfer_fee import TransferFee
 
 BINS_PER_ARRAY = 70
@@ -187,8 +188,19 @@ class DlmmPool(AmmPool):
     def _references(self) -> Volatility:
         return self.volatility.referenced(self.active_id, self.now, self.fees)
 
-    def _offers(self, x_to_y: bool) -> Iterator[_Offer]:
-        """Yield what the bins ahead sell, the best price first."""
+    @cached_property
+    def _offers_of_y(self) -> Remembered[_Offer]:
+        return Remembered(self._ahead(True))
+
+    @cached_property
+    def _offers_of_x(self) -> Remembered[_Offer]:
+        return Remembered(self._ahead(False))
+
+    def _offers(self, x_to_y: bool) -> Remembered[_Offer]:
+        """Return what the bins ahead sell, the best price first."""
+        return self._offers_of_y if x_to_y else self._offers_of_x
+
+    def _ahead(self, x_to_y: bool) -> Iterator[_Offer]:
         start = bisect_left(self.ids, self.active_id + x_to_y)
         ahead = range(start - 1, -1, -1) if x_to_y else range(start, len(self.ids))
         for position in ahead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, ClassVar, Self
 
@@ -49,6 +49,10 @@ class AmmPool(ABC):
         if self.mint_a == self.mint_b:
             raise InvalidPool("both sides are the same mint", pool=self.address)
         self._validate()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy and pickle the state alone, without what was computed from it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @abstractmethod
     def _validate(self) -> None:

@@ -1,6 +1,9 @@
 """What holds for every pool, every amount and every transfer fee."""
 
+import copy
+import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -118,8 +121,11 @@ def test_largest_input_keeps_the_limit_exactly(pool: AmmPool, mint: str, bps: in
 
 @settings(max_examples=50)
 @property_of(pool=any_pool())
-def test_a_pool_survives_its_json(pool: AmmPool) -> None:
+def test_a_pool_survives_its_json_and_being_copied(pool: AmmPool) -> None:
     assert pool_from_json(pool.to_json()) == pool
+    with suppress(AmmError):
+        pool.quote_exact_in("A", 1000)
+    assert pickle.loads(pickle.dumps(pool)) == copy.deepcopy(pool) == pool
 
 
 @property_of(pool=any_pool(), mint=MINTS, amount=AMOUNTS, fee=TRANSFER_FEES, fee_out=TRANSFER_FEES)
