@@ -79,6 +79,10 @@ def _home(testrun: str) -> Path:
 def _sweep() -> None:
     """Remove clusters that killed test runs left behind; those in use hold a lock."""
     for home in Path(tempfile.gettempdir()).glob(f"{PREFIX}{os.getuid()}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - home.stat().st_mtime > 600:
+                (home / "postgres").rmdir()
+                home.rmdir()
         for base in home.glob("postgres/*"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - base.stat().st_mtime < 600:
@@ -93,9 +97,15 @@ def _sweep() -> None:
                 shutil.rmtree(home, ignore_errors=True)
 
 
-def start_cluster(testrun: str, major: int = 16) -> EmbeddedServer:
+def start_cluster(testrun: str, major: int = 16, *, sync: bool = False) -> EmbeddedServer:
     """Join the throw-away cluster of a test run, starting it when needed."""
-    return EmbeddedServer.ensure(_home(testrun), major, sync=False)
+    return EmbeddedServer.ensure(_home(testrun), major, sync=sync)
+
+
+def stop_cluster(server: EmbeddedServer) -> None:
+    """Leave the throw-away cluster; the last one out removes it."""
+    if server.stop(remove=True):
+        shutil.rmtree(server.home, ignore_errors=True)
 
 
 def prepare_template(server: EmbeddedServer) -> None:
@@ -152,8 +162,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     server = start_cluster(testrun)
     prepare_template(server)
     yield server
-    if server.stop(remove=True):
-        shutil.rmtree(_home(testrun), ignore_errors=True)
+    stop_cluster(server)
 
 
 def _name(request: pytest.FixtureRequest) -> str:
