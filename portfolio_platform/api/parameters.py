@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
+from fastapi import Path, Query, Request
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+)
 
 from portfolio_platform.api.conditional import IMMUTABLE, LATEST, NO_STORE
 from portfolio_platform.api.problems import Problem
 from portfolio_platform.api.settings import ApiSettings
 
+FIELDS_TEXT = "Comma-separated top-level fields to return; all when absent."
+AS_OF_TEXT = "Answer with what the database had learnt by this RFC 3339 instant."
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
 
@@ -43,7 +52,7 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_ut
 
 AsOf = Annotated[
     Instant | None,
-    Query(description="Answer with what the database had learnt by this RFC 3339 instant."),
+    Query(description=AS_OF_TEXT),
 ]
 Cursor = Annotated[
     str | None,
@@ -58,15 +67,6 @@ Mint = Annotated[
     str, Path(pattern=MINT_PATTERN, description="Mint, or `venue:SYMBOL` where there is none.")
 ]
 Id = Annotated[UUID, Path(description="UUID.")]
-StrategyKey = Annotated[
-    str | None,
-    Query(
-        pattern=KEY_PATTERN,
-        description="Slug or id. When absent, `default_strategy` of your settings.",
-    ),
-]
-
-
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Rows on a page.")]
 
 
@@ -97,14 +97,63 @@ def cache_for(as_of: datetime | None, settings: ApiSettings) -> str:
 
 def fields_of(model: type[BaseModel]) -> Any:
     """Query parameter that takes some of a model's fields; any other name does not validate."""
+    return Query(max_length=1000, pattern=fields_pattern(model), description=FIELDS_TEXT)
+
+
+def fields_pattern(model: type[BaseModel]) -> str:
+    """Pattern of a comma-separated list of a model's fields."""
     name = "|".join(model.model_fields)
-    return Query(
-        max_length=1000,
-        pattern=f"^({name})(,({name}))*$",
-        description="Comma-separated top-level fields to return; all when absent.",
-    )
+    return f"^({name})(,({name}))*$"
 
 
 def selected(fields: str | None) -> list[str] | None:
     """The fields asked for, or None for all."""
     return None if fields is None else fields.split(",")
+
+
+class QueryModel(BaseModel):
+    """Query parameters of a route that is asked too often to let FastAPI solve them.
+
+    FastAPI inspects annotations anew on every request; validating a whole query with one compiled
+    pydantic model takes a tenth of the time and follows the same rules.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        """The validated query.
+
+        Raises
+        ------
+        Problem
+            ``invalid`` with the parameter and the rule.
+        """
+        try:
+            return cls.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            raise Problem(
+                "invalid",
+                "the parameters do not validate",
+                errors=[
+                    {"loc": ["query", *e["loc"]], "msg": e["msg"], "type": e["type"]}
+                    for e in error.errors(include_url=False, include_context=False)
+                ],
+            ) from error
+
+    @classmethod
+    def described(cls) -> dict[str, Any]:
+        """`openapi_extra` that documents the parameters."""
+        properties = cls.model_json_schema()["properties"]
+        return {
+            "parameters": [
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": cls.model_fields[name].is_required(),
+                    "description": schema.pop("description", ""),
+                    "schema": schema,
+                }
+                for name, schema in properties.items()
+            ]
+        }

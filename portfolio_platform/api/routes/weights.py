@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from portfolio_platform.api.auth import SignedIn
+from portfolio_platform.api.auth import SignedIn, signed_in
 from portfolio_platform.api.conditional import (
     IMMUTABLE,
     entity_tag,
@@ -17,15 +17,20 @@ from portfolio_platform.api.conditional import (
     not_modified,
 )
 from portfolio_platform.api.parameters import (
+    AS_OF_TEXT,
     DEFAULT_PAGE,
+    FIELDS_TEXT,
+    KEY_PATTERN,
     AsOf,
     Cursor,
     Id,
+    Instant,
     Limit,
-    StrategyKey,
+    QueryModel,
     as_uuid,
     cache_for,
     fields_of,
+    fields_pattern,
     selected,
 )
 from portfolio_platform.api.problems import Problem, responses
@@ -91,6 +96,20 @@ class LatestWeights(WeightSet):
     stale: bool
 
 
+class LatestQuery(QueryModel):
+    """Query of the newest weights."""
+
+    strategy: str | None = Field(
+        None,
+        pattern=KEY_PATTERN,
+        description="Slug or id. When absent, `default_strategy` of your settings.",
+    )
+    as_of: Instant | None = Field(None, description=AS_OF_TEXT)
+    fields: str | None = Field(
+        None, max_length=1000, pattern=fields_pattern(LatestWeights), description=FIELDS_TEXT
+    )
+
+
 class HistoryEntry(BaseModel):
     """Header of one version."""
 
@@ -124,23 +143,20 @@ _NO_STRATEGY = "there is no strategy with this slug or id that you may read"
             "as-of-in-future", "rate-limited", "database-busy",
         ),
     },
+    openapi_extra=LatestQuery.described(),
 )  # fmt: skip
-async def latest_weights(
-    request: Request,
-    caller: SignedIn,
-    strategy: StrategyKey = None,
-    as_of: AsOf = None,
-    fields: Annotated[str | None, fields_of(LatestWeights)] = None,
-) -> Response:
+async def latest_weights(request: Request) -> Response:
     """The newest good weights of a strategy.
 
     When the newest attempt failed, the last good weights stay, and `latest_attempt` says why.
     """
+    caller = await signed_in(request)
+    query = LatestQuery.read(request)
     services = services_of(request)
-    cache_control = cache_for(as_of, services.settings)
-    names = selected(fields)
-    key = strategy or await _default_strategy(request, caller)
-    found = await one(request, caller, weights.LATEST, key, as_uuid(key), as_of)
+    cache_control = cache_for(query.as_of, services.settings)
+    names = selected(query.fields)
+    key = query.strategy or await _default_strategy(request, caller)
+    found = await one(request, caller, weights.LATEST, key, as_uuid(key), query.as_of)
     if found is None:
         raise Problem("not-found", _NO_STRATEGY)
     if found["version"] is None:
@@ -181,7 +197,7 @@ async def latest_weights(
 async def weight_history(
     request: Request,
     caller: SignedIn,
-    strategy: Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")],
+    strategy: Annotated[str, Query(pattern=KEY_PATTERN)],
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
     as_of: AsOf = None,
