@@ -50,7 +50,8 @@ async def look_at(
     stored : callable
         Given a slot, the signatures of this address that are stored at or above it.
     limit : int, optional
-        Stop after about so many rows (a first look at a busy address).
+        End the first look at a busy address after about so many rows; what is older is not
+        followed. Looks with a cursor always reach down to it.
     """
     key_bytes(address)
     floor = cursor.floor(overlap) if cursor is not None else 0
@@ -73,7 +74,10 @@ async def look_at(
             continue
         empty = 0
         lowest = min(found, key=lambda one: one.slot)
-        if lowest.slot < floor or (limit is not None and len(rows) >= limit):
+        if lowest.slot < floor:
+            break
+        # Later looks are never cut short: that would leave a hole below the new cursor.
+        if cursor is None and limit is not None and len(rows) >= limit:
             break
         before = found[-1].signature
     wanted = [one for one in rows if one.slot >= floor]
@@ -108,7 +112,11 @@ def _rows(answer: Any) -> list[SignatureRow]:
 async def fetch_transactions(
     pool: RpcPool, rows: Sequence[SignatureRow]
 ) -> AsyncIterator[FetchedTransaction]:
-    """The transactions of a look, oldest first; an unreadable one is handed out with its reason."""
+    """The transactions of a look, oldest first; an unreadable one is handed out with its reason.
+
+    Keep the signature of an unreadable one among those to ask for again: once it lies below the
+    overlap, no later look brings it back.
+    """
     for row in rows:
         raw = await pool.call(
             "getTransaction",

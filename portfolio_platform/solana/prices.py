@@ -44,9 +44,11 @@ class GateSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PriceVerdict:
-    """A price in US dollars (in the hub, where the hub has no oracle), and whether it flows on.
+    """A price, and whether it flows on.
 
-    ``reasons`` is empty exactly when the verdict is ``accepted``. ``depth`` is in US dollars.
+    ``reasons`` is empty exactly when the verdict is ``accepted``. ``unit`` is ``usd``, or ``hub``
+    where the price rests on the hub counting as one, because no price of the hub was accepted.
+    ``depth`` is in the same unit.
     """
 
     mint: str
@@ -62,6 +64,7 @@ class PriceVerdict:
     verdict: Verdict
     reasons: tuple[str, ...]
     sha256: str = ""
+    unit: Literal["usd", "hub"] = "usd"
 
 
 def judge(
@@ -170,6 +173,7 @@ def _alone(
         verdict="refused" if reasons else "accepted",
         reasons=tuple(reasons),
         sha256=point.sha256,
+        unit="hub" if point.quote == hub and hub not in usd else "usd",
     )
 
 

@@ -6,7 +6,7 @@ getMultipleAccounts call, so that a pool, its vaults, its mints and its oracles 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -142,13 +142,16 @@ class Snapshot:
         }
 
 
-async def fetch_snapshot(
+async def snapshot_chunks(
     pool: RpcPool,
     universe: Universe | Iterable[str],
     *,
     min_context_slot: int | None = None,
-) -> Snapshot:
-    """Read a universe (or bare keys) into one snapshot.
+) -> AsyncIterator[Snapshot]:
+    """Read a universe (or bare keys) call by call; each chunk is one slot and whole groups.
+
+    A caller that lands every chunk before it asks for the next holds the bytes of at most 100
+    accounts, however large the universe is.
 
     Raises
     ------
@@ -158,35 +161,53 @@ async def fetch_snapshot(
         When the network gives no answer before the deadline.
     """
     anchors, wallets = _anchors(universe)
+    if not anchors:
+        raise ValueError("the universe lists no account")
     await _discover_wallets(pool, wallets, anchors)
     found = await _discover(pool, list(anchors), min_context_slot)
     for key, needs in found.items():
         anchors[key] = _merged(anchors.get(key, Dependencies()), needs)
     known = frozenset(found)
-    records: dict[tuple[str, int], AccountRecord] = {}
-    groups: dict[str, Group] = {}
-    clocks: list[tuple[int, bytes]] = []
     for packed in _pack(anchors):
         keys = list(dict.fromkeys(key for _, one in packed for key in one))
         slot, accounts, clock = await _read(pool, keys, known, min_context_slot)
-        clocks.append((slot, clock))
-        for key, account in zip(keys, accounts, strict=True):
-            records[(key, slot)] = _record(key, slot, account)
-        for anchor, members in packed:
-            optional = frozenset(anchors[anchor].optional)
-            groups[anchor] = Group(anchor, members, optional, slot)
-    if not clocks:
-        raise ValueError("the universe lists no account")
-    slots = [slot for slot, _ in clocks]
-    newest = max(slots)
-    block_time, epoch = await _date(pool, newest, dict(clocks)[newest])
+        block_time, epoch = await _date(pool, slot, clock)
+        yield Snapshot(
+            slot=slot,
+            oldest_slot=slot,
+            block_time=block_time,
+            epoch=epoch,
+            accounts=tuple(
+                _record(key, slot, account) for key, account in zip(keys, accounts, strict=True)
+            ),
+            groups={
+                anchor: Group(anchor, members, frozenset(anchors[anchor].optional), slot)
+                for anchor, members in packed
+            },
+        )
+
+
+async def fetch_snapshot(
+    pool: RpcPool,
+    universe: Universe | Iterable[str],
+    *,
+    min_context_slot: int | None = None,
+) -> Snapshot:
+    """Read a universe (or bare keys) into one snapshot; see :func:`snapshot_chunks`."""
+    chunks = [
+        chunk async for chunk in snapshot_chunks(pool, universe, min_context_slot=min_context_slot)
+    ]
+    newest = max(chunks, key=lambda chunk: chunk.slot)
     return Snapshot(
-        slot=newest,
-        oldest_slot=min(slots),
-        block_time=block_time,
-        epoch=epoch,
-        accounts=tuple(records.values()),
-        groups=groups,
+        slot=newest.slot,
+        oldest_slot=min(chunk.slot for chunk in chunks),
+        block_time=newest.block_time,
+        epoch=newest.epoch,
+        # An account that two groups share stands once per slot.
+        accounts=tuple(
+            {(one.pubkey, one.slot): one for chunk in chunks for one in chunk.accounts}.values()
+        ),
+        groups={anchor: group for chunk in chunks for anchor, group in chunk.groups.items()},
     )
 
 

@@ -231,6 +231,10 @@ def test_an_address_is_followed_on_a_real_socket(
             assert all(one.transaction is not None for one in fetched)
             known = {row.signature for row in first.new}
             second = await look_at(pool, address, first.cursor, lambda _: known, page=7)
+            # A look with a cursor reaches down to it, whatever the limit of first looks is.
+            behind = Cursor(first.new[0].slot)
+            third = await look_at(pool, address, behind, lambda _: [], overlap=0, page=5, limit=1)
+            assert known <= {row.signature for row in third.new}
             return len(first.new), len({row.signature for row in first.new}), len(second.new)
 
     found, unique, new = asyncio.run(main())

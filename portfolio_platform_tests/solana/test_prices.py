@@ -278,6 +278,15 @@ def test_pools_follow_the_depegged_hub() -> None:
     pool = point(20.0, "orca_whirlpool", quote=USDC, depth=1e5)
     verdicts = only([hub, pool])
     assert [one.price for one in verdicts] == [0.96, pytest.approx(19.2)]
+    assert [one.unit for one in verdicts] == ["usd", "usd"]
+
+
+def test_a_price_that_rests_on_the_hub_counting_as_one_says_so() -> None:
+    stale = replace(point(0.96), mint=USDC, age_slots=10_000)
+    pool = point(20.0, "orca_whirlpool", quote=USDC, depth=1e5)
+    for points in ([pool], [stale, pool]):
+        verdict = only(points)[-1]
+        assert (verdict.price, verdict.unit) == (20.0, "hub")
 
 
 def test_the_best_price_is_the_tightest_oracle_then_the_deepest_pool() -> None:

@@ -9,6 +9,7 @@ import pytest
 from portfolio_platform.solana.rpc import (
     DeadlineExceeded,
     InvalidCall,
+    MalformedReply,
     NativePanic,
     PermanentFailure,
     PoolSettings,
@@ -203,7 +204,7 @@ def test_attempts_end_a_call_before_its_deadline(
 ) -> None:
     chain.faults(rule({"kind": "html"}))
     settings = impatient.model_copy(update={"attempts": 3})
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(MalformedReply) as raised:
         run([chain.rpc_url], settings, slot)
     assert raised.value.attempts == 3
     assert not isinstance(raised.value, DeadlineExceeded)

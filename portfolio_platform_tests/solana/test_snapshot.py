@@ -13,7 +13,12 @@ from portfolio_platform.solana.pools import build_pools
 from portfolio_platform.solana.price_points import collect
 from portfolio_platform.solana.prices import GateSettings, best_by_mint, judge
 from portfolio_platform.solana.rpc import PoolSettings, RpcPool
-from portfolio_platform.solana.snapshot import IncoherentSnapshot, Snapshot, fetch_snapshot
+from portfolio_platform.solana.snapshot import (
+    IncoherentSnapshot,
+    Snapshot,
+    fetch_snapshot,
+    snapshot_chunks,
+)
 from portfolio_platform.solana.universe import Universe, WatchedAccount
 from portfolio_platform_tests.solana.conftest import LocalChain
 
@@ -158,6 +163,25 @@ def test_many_groups_are_packed_without_splitting_one(
     for anchor in snapshot.groups:
         snapshot.group(anchor)
     snapshot.require_spread(0)
+
+
+def test_a_universe_can_be_landed_chunk_by_chunk(
+    chain: LocalChain, impatient: PoolSettings
+) -> None:
+    async def main() -> list[Snapshot]:
+        async with RpcPool([chain.rpc_url], impatient) as pool:
+            return [one async for one in snapshot_chunks(pool, chain.universe)]
+
+    chunks = asyncio.run(main())
+    whole = fetch(chain, impatient)
+    assert len(chunks) > 1
+    assert max(len(one.accounts) for one in chunks) < 100
+    assert {one.pubkey for chunk in chunks for one in chunk.accounts} == {
+        one.pubkey for one in whole.accounts
+    }
+    for chunk in chunks:
+        for anchor in chunk.groups:
+            chunk.group(anchor)
 
 
 def test_groups_of_different_slots_are_incoherent(

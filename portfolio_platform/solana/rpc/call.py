@@ -2,6 +2,7 @@
 
 from portfolio_platform.solana.rpc.error_table import Action
 from portfolio_platform.solana.rpc.errors import (
+    MalformedReply,
     PermanentFailure,
     RpcError,
     SlotSkipped,
@@ -56,4 +57,5 @@ class Call:
 
     def exhausted(self) -> RpcError:
         """Too many requests were sent."""
-        return self.error(Unavailable)
+        malformed = getattr(self.last, "malformed", False)
+        return self.error(MalformedReply if malformed else Unavailable)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from portfolio_platform.solana.rpc.error_table import Action, http_row, row_of
-from portfolio_platform.solana.rpc.errors import MalformedReply, RpcError
+from portfolio_platform.solana.rpc.errors import RpcError
 from portfolio_platform.solana.rpc.limits import Limits, Throttle
 from portfolio_platform.solana.rpc.metrics import EndpointMetrics
 from portfolio_platform.solana.rpc.native import contained_panics
@@ -26,6 +26,7 @@ class EndpointFailure(RpcError):
 
     retry_after: float | None = None
     blocks_endpoint: bool = False
+    malformed: bool = False
     data: Any = None
 
 
@@ -164,7 +165,7 @@ class Endpoint:
 
     def _malformed(self, method: str, reason: str) -> EndpointFailure:
         failure = self._failure(method, reason, "malformed")
-        failure.__cause__ = MalformedReply(reason, method=method, endpoint=self.name)
+        failure.malformed = True
         return failure
 
     def malformed_result(self, method: str, reason: str) -> EndpointFailure:

@@ -65,12 +65,12 @@ class Unavailable(RpcError):
     """Every endpoint was tried until the deadline or the attempts ran out."""
 
 
+class MalformedReply(Unavailable):
+    """The last replies were no JSON-RPC answers: HTML, cut-off JSON, another shape or id."""
+
+
 class DeadlineExceeded(Unavailable):
     """The deadline of the call passed."""
-
-
-class MalformedReply(RpcError):
-    """A reply that is not the JSON-RPC answer to the request."""
 
 
 class NativePanic(RpcError):
