@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from portfolio_platform.optimization.checks import VIOLATION_LIMIT
 from portfolio_platform.optimization.moments import Moments
+from portfolio_platform.optimization.ordered import ORDERED, POLYHEDRAL, order_weights, owa_vector
 from portfolio_platform.optimization.panel import FloatArray, PricePanel
 from portfolio_platform.optimization.problem import build
 from portfolio_platform.optimization.solution import MomentsMeta
@@ -66,8 +67,15 @@ def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
     if not plain:
         return None
     if spec.model == "Classic" and spec.rm == "CVaR" and spec.obj == "MinRisk":
-        small = spec.lookback * count <= 100_000 and spec.tail.alpha * spec.lookback >= 1
-        return "cvar" if small else None
+        if spec.lookback * count <= 100_000 and spec.tail.alpha * spec.lookback >= 1:
+            return "cvar"
+        return None
+    plain_mean = spec.mean.method == "hist" and not spec.mean.yields
+    if spec.obj == "MinRisk" or (spec.obj == "Utility" and plain_mean):
+        if spec.model == "OWA":
+            return "polyhedral"
+        if spec.model == "Classic" and spec.rm in POLYHEDRAL and (plain_mean or spec.rm != "MAD"):
+            return "polyhedral"
     if spec.model == "RP" and spec.rm == "MV" and sample:
         return "risk_parity"
     shape = spec.hierarchy
@@ -193,6 +201,8 @@ def run(
         from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
 
         walk_risk_parity(returns, starts, window, np.full(n, 1.0 / n), weights, gaps, states)
+    elif name == "polyhedral":
+        _walk_polyhedral(spec, returns, starts, weights, gaps, states)
     elif name == "cvar":
         from portfolio_platform.optimization.kernels.tail_simplex import walk_cvar
 
@@ -201,6 +211,37 @@ def run(
     else:
         _walk_hrp(spec, returns, starts, weights, states)
     return Batch(weights, gaps, states)
+
+
+def _walk_polyhedral(
+    spec: StrategySpec,
+    returns: FloatArray,
+    starts: NDArray[np.int64],
+    weights: FloatArray,
+    gaps: FloatArray,
+    states: NDArray[np.int64],
+) -> None:
+    from portfolio_platform.optimization.kernels.polyhedral import walk_polyhedral
+
+    if spec.model == "OWA":
+        mode, vector = ORDERED, np.sort(owa_vector(spec, spec.lookback))
+    else:
+        mode, vector = order_weights(spec.rm, spec.lookback, spec.tail)
+    level = spec.risk_free_rate / spec.bars_per_year if spec.rm == "FLPM" else 0.0
+    walk_polyhedral(
+        mode,
+        returns,
+        starts,
+        spec.lookback,
+        spec.rm == "MAD",
+        spec.risk_aversion if spec.obj == "Utility" else 0.0,
+        level,
+        np.ascontiguousarray(vector),
+        weights,
+        gaps,
+        states,
+        np.zeros(len(starts), dtype=np.int64),
+    )
 
 
 def _walk_hrp(
@@ -247,6 +288,10 @@ def _dispatchers(name: str) -> tuple[object, ...]:
         from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
 
         return (walk_risk_parity,)
+    if name == "polyhedral":
+        from portfolio_platform.optimization.kernels.polyhedral import walk_polyhedral
+
+        return (walk_polyhedral,)
     if name == "cvar":
         from portfolio_platform.optimization.kernels.tail_simplex import walk_cvar
 

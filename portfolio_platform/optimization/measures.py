@@ -67,12 +67,6 @@ def entropic_with_scale(x: FloatArray, alpha: float) -> tuple[float, float]:
     return min(value(z), va, vb), z
 
 
-def _gini(x: FloatArray) -> float:
-    count = len(x)
-    ranks = np.arange(1, count + 1)
-    return float(2 * (2 * ranks - 1 - count) @ np.sort(x) / (count * (count - 1)))
-
-
 _SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {
     "CVaR": lambda x, tail: conditional_value_at_risk(x, tail.alpha),
     "WR": lambda x, tail: float(-x.min()),
@@ -81,7 +75,6 @@ _SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {
         conditional_value_at_risk(x, tail.alpha)
         + conditional_value_at_risk(-x, tail.beta or tail.alpha)
     ),
-    "GMD": lambda x, tail: _gini(x),
     "EVaR": lambda x, tail: entropic(x, tail.alpha),
     "MDD": lambda x, tail: float(drawdowns(x).max()),
     "ADD": lambda x, tail: float(drawdowns(x).mean()),
@@ -93,7 +86,11 @@ _SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {
 
 def known(rm: str) -> bool:
     """Whether `risk` computes this measure."""
-    return rm in _SIMPLE or rm in {"MV", "vol", "MAD", "MSV", "FLPM", "SLPM"}
+    return (
+        rm in _SIMPLE
+        or rm in {"GMD", "TG", "TGRG"}
+        or rm in {"MV", "vol", "MAD", "MSV", "FLPM", "SLPM"}
+    )
 
 
 def risk(
@@ -130,4 +127,8 @@ def risk(
         return float(np.maximum(threshold - x, 0).mean())
     if rm == "SLPM":
         return float(np.sqrt((np.maximum(threshold - x, 0) ** 2).sum() / (len(x) - 1)))
+    if rm in {"GMD", "TG", "TGRG"}:
+        from portfolio_platform.optimization.ordered import order_weights
+
+        return float(order_weights(rm, len(x), tail)[1] @ np.sort(x))
     return _SIMPLE[rm](x, tail)

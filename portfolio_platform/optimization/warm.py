@@ -19,6 +19,7 @@ _SPECS: dict[str, dict[str, object]] = {
     "risk_parity": {"model": "RP"},
     "cvar": {"rm": "CVaR"},
     "hrp": {"model": "HRP"},
+    "polyhedral": {"rm": "CDaR"},
     "programme_min_variance": {"bounds": {"upper": 0.5}},
 }
 

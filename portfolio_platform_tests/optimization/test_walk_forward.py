@@ -74,6 +74,24 @@ def test_equals_decide_with_a_changing_universe(name, listings, spec):
     assert len({tuple(np.flatnonzero(row > 0)) for row in walk.weights}) > 3
 
 
+POLYHEDRAL = [
+    {"rm": rm} for rm in ("MAD", "WR", "FLPM", "RG", "CVRG", "MDD", "ADD", "CDaR", "GMD", "TG")
+] + [{"rm": "CVaR", "obj": "Utility"}, {"model": "OWA", "owa": {"measure": "tgrg"}}]
+
+
+@pytest.mark.parametrize("fields", POLYHEDRAL, ids=str)
+@pytest.mark.usefixtures("compiled")
+def test_polyhedral_measures_equal_decide(fields, sp20, spec):
+    strategy = spec(lookback=120, risk_free_rate=0.02, **fields)
+    walk = walk_forward(strategy, sp20, sp20.times[500::800])
+    assert set(walk.engines) == {"exact"}
+    for place in range(0, len(walk.times), 3):
+        answer = decide(strategy, sp20, walk.times[place])
+        assert answer.engine in {"lp", "cuts"}
+        ours = np.array(list(answer.weights.values()))
+        np.testing.assert_allclose(walk.weights[place], ours, atol=1e-9)
+
+
 @pytest.mark.parametrize("obj", ["MinRisk", "Sharpe"])
 @pytest.mark.usefixtures("compiled")
 def test_equals_decide_with_a_capped_stablecoin(obj, listings, spec):
@@ -87,7 +105,7 @@ def test_equals_decide_with_a_capped_stablecoin(obj, listings, spec):
     "fields",
     [
         {"bounds": {"upper": 0.4}, "turnover": 2.0},
-        {"rm": "MAD"},
+        {"rm": "MAD", "obj": "Sharpe"},
         {"model": "equal_weight", "budget": 0.5},
         {"universe": {"min_history": 20}},
     ],

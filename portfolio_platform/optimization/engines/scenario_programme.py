@@ -106,29 +106,32 @@ class _Builder:
         )
 
 
-def scenarios(problem: Problem) -> Scenarios:
-    """Build the programme of a problem with a scenario measure or the objective MaxRet."""
+def constraint_builder(problem: Problem) -> tuple[_Builder, float, float]:
+    """Return the columns and rows of everything but the measure, the unit of returns, and the
+    charge of one unit of risk in the objective."""
     spec = problem.spec
     n, obj = problem.size, spec.obj
-    sharpe, split = obj == "Sharpe", problem.trades
     size = float(np.mean(np.abs(problem.returns))) or 1.0
-    returns, mean = problem.returns / size, problem.mean / size
-    free_rate, fee = problem.risk_free / size, problem.cost / size
+    mean, fee = problem.mean / size, problem.cost / size
     weight = {"MinRisk": 1.0, "Sharpe": 1.0, "Utility": spec.risk_aversion, "MaxRet": 0.0}[obj]
     charge = obj in {"Utility", "MaxRet"}
-
     build = _Builder()
     build.columns("w", -mean if charge else np.zeros(n), problem.lower < 0)
-    if split:
+    if problem.trades:
         build.columns("trade", np.full(2 * n, fee if charge else 0.0))
-    if sharpe:
+    if obj == "Sharpe":
         build.columns("k", np.zeros(1))
-    _budget_rows(build, problem, mean - free_rate, fee)
+    _budget_rows(build, problem, mean - problem.risk_free / size, fee)
+    return build, size, weight
+
+
+def scenarios(problem: Problem) -> Scenarios:
+    """Build the programme of a problem with a scenario measure or the objective MaxRet."""
+    build, size, weight = constraint_builder(problem)
     if weight > 0:
-        _measure(build, problem, returns, mean, free_rate, weight)
-    if sharpe:
-        return build.finish(1.0, 1.0)
-    return build.finish(1.0, size)
+        returns, mean = problem.returns / size, problem.mean / size
+        _measure(build, problem, returns, mean, problem.risk_free / size, weight)
+    return build.finish(1.0, 1.0 if problem.spec.obj == "Sharpe" else size)
 
 
 def _budget_rows(build: _Builder, problem: Problem, excess: FloatArray, fee: float) -> None:
