@@ -37,7 +37,7 @@ def replay(
         "name": window.name,
         "start": window.start.isoformat(),
         "end": window.end.isoformat(),
-        "covered": first >= 0 and last > first and times[-1] >= finish,
+        "covered": bool(first >= 0 and last > first and times[-1] >= finish),
         "latest": _latest(period, simulation, begin, finish),
     }
     if not document["covered"]:
