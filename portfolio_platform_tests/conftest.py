@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing on a machine that does something else meanwhile.
+settings.register_profile("platform", deadline=None)
+settings.load_profile("platform")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

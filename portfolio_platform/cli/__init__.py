@@ -233,8 +233,8 @@ def stream(
     print_json(run_stream(Settings(), seconds))
 
 
-@app.command()
-def schemas(
+@app.command("schemas")
+def print_schemas(
     write: Annotated[bool, typer.Option("--write", help="Write the API's copies.")] = False,
 ) -> None:
     """Print (or write) the JSON Schemas of strategy and backtest specs."""

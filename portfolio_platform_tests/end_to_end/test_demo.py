@@ -15,7 +15,7 @@ import pytest
 
 from portfolio_platform_tests.end_to_end.commands import BIN, REPOSITORY, Home
 
-STRATEGIES = {"min-variance", "max-sharpe", "min-cvar", "risk-parity", "hrp", "equal-weight"}
+STRATEGIES = {path.stem for path in (REPOSITORY / "examples" / "strategies").glob("*.json")}
 
 
 @pytest.fixture(scope="module")

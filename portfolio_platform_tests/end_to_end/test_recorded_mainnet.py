@@ -19,10 +19,11 @@ from portfolio_platform.solana.dumps import load_dump
 from portfolio_platform_tests.end_to_end.commands import BIN, REPOSITORY, Home
 
 SOL = "So11111111111111111111111111111111111111112"
+USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 WHIRLPOOL = "HJPjoWUrhoZzkNfRpHuieeFk9WcZWjwy6PBjZ81ngndJ"
 STALE_ORACLE = "H6ARHf6YXhGYeQfUzQNGk6rDNnLBQKrenN712K4AQJEG"
 TOKENS = ["SOL", "BTC", "ETH", "BNB", "XRP", "ADA", "DOGE", "LTC", "LINK", "AVAX", "DOT", "ORCA"]
-TOKENS += ["1000BONK", "JUP"]
+TOKENS += ["1000BONK", "JUP", "USDC"]
 
 pytestmark = pytest.mark.real_data
 
@@ -35,7 +36,16 @@ def home(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Iterator[
         home.platform("up", "--accounts", str(real_data / "accounts"))
         home.platform(
             *("import-bars", str(real_data / "market" / "bybit_linear_perp_daily.parquet")),
-            *("--venue", "bybit", "--instrument", "perp", "--mint", f"SOL={SOL}", "--json"),
+            *(
+                "--venue",
+                "bybit",
+                "--instrument",
+                "perp",
+                "--mint",
+                f"SOL={SOL}",
+                "--mint",
+                f"USDC={USDC}",
+            ),
             *("--symbols", ",".join(f"{token}USDT" for token in TOKENS)),
         )
         home.run(
@@ -193,6 +203,13 @@ def test_rest_serves_the_weights_to_a_signed_in_user(home: Home) -> None:
             weights = answer.json()["weights"]
             assert sum(one["weight"] for one in weights) == pytest.approx(1, abs=1e-9)
             assert answer.json()["stale"] is True
+            for path in sorted((REPOSITORY / "examples" / "strategies").glob("*.json")):
+                one = client.get(
+                    "/v1/weights/latest", params={"strategy": path.stem}, headers=signed
+                )
+                assert one.status_code == 200, one.text
+                total = sum(row["weight"] for row in one.json()["weights"])
+                assert total == pytest.approx(1, abs=1e-9), path.stem
             lineage = client.get(answer.json()["lineage"], headers=signed)
             assert WHIRLPOOL in lineage.text
             metrics = client.get(f"/v1/metrics/{SOL}", headers=signed)

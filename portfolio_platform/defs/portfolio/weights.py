@@ -24,7 +24,7 @@ from portfolio_platform.optimization import (
 )
 from portfolio_platform.optimization.frontier import efficient_frontier
 from portfolio_platform.optimization.risk_report import risk_report as risk_of_solution
-from portfolio_platform.store import latest
+from portfolio_platform.store import ingest, latest
 from portfolio_platform.store.publish import Input, Published, publish, sha256_of
 from portfolio_platform.store.publish import latest as latest_version
 from portfolio_platform.store.requests import StrategyRow
@@ -41,9 +41,13 @@ class History:
 
 
 def refused_mints(conn: Connection, as_of: datetime | None = None) -> dict[str, str]:
-    """Mints that have prices on the chain of which none was accepted, and why."""
+    """Mints that have prices on the chain of which none was accepted, and why.
+
+    The hub is never among them: it is the unit that everything else is priced in.
+    """
     reasons: dict[str, set[str]] = {}
-    accepted = set()
+    universe = ingest.universe(conn)
+    accepted = {universe["hub"]} if universe else set()
     for row in latest.prices(conn, as_of):
         if row["verdict"] == "accepted":
             accepted.add(row["mint"])

@@ -1,0 +1,91 @@
+"""Bad input at the command line: one line that names the thing and the remedy, and no trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from portfolio_platform_tests.end_to_end.commands import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def _refused(home: Home, *arguments: str) -> str:
+    done = home.platform(*arguments, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr, done.stderr
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def test_nothing_runs_and_nothing_is_configured(home: Home) -> None:
+    said = _refused(home, "explain", "00000000-0000-4000-8000-000000000000")
+    assert "DATABASE_URL" in said
+    assert "portfolio-platform up" in said
+
+
+def test_doctor_says_what_is_missing(home: Home) -> None:
+    said = _refused(home, "doctor", "--json")
+    assert '"subject": "database", "state": "wrong"' in said
+    assert "DATABASE_URL is not set" in said
+
+
+def test_an_unreachable_database_is_named_without_its_password(home: Home) -> None:
+    home.environment["DATABASE_URL"] = "postgresql://me:secret-word@127.0.0.1:1/nowhere"
+    said = _refused(home, "explain", "00000000-0000-4000-8000-000000000000")
+    assert "127.0.0.1:1/nowhere" in said
+    assert "secret-word" not in said
+
+
+def test_a_bar_file_with_a_missing_column_names_file_and_column(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "bars.csv"
+    file.write_text("date,open,high,low,volume,symbol\n2024-01-01,1,2,1,5,SOLUSDT\n")
+    home.environment["DATABASE_URL"] = "postgresql://me:secret-word@127.0.0.1:1/nowhere"
+    home.platform("up", check=False)
+    said = _refused(home, "import-bars", str(file), "--venue", "x", "--instrument", "spot")
+    assert "nowhere" in said or "close" in said
+
+
+def test_a_contradictory_backtest_is_refused_with_the_path_of_the_field(
+    home: Home, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"strategies": ["hrp"], "costs": {"fee_bps": -1}}))
+    said = _refused(home, "backtest", str(spec), "--json")
+    assert "costs.fee_bps" in said
+
+
+def test_decode_answers_for_every_file(home: Home, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"pubkey": "x", "account": {"data": ["AAA", "base64"]')
+    done = home.platform("decode", str(broken), str(tmp_path / "missing.json"))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 2
+    assert all(answer["refused"] for answer in answers)
+
+
+@pytest.mark.real_data
+def test_decode_prints_kind_and_values_of_a_recorded_account(home: Home, real_data: Path) -> None:
+    pool = next((real_data / "accounts" / "orca_whirlpool").glob("sol_usdc_wp_whirlpool*"))
+    answer = json.loads(home.platform("decode", str(pool)).stdout)
+    assert answer["kind"] == "orca_whirlpool"
+    assert answer["values"]["sqrt_price"] > 2**60
+
+
+@pytest.mark.real_data
+def test_quote_from_recorded_accounts_is_exact(home: Home, real_data: Path) -> None:
+    accounts = str(real_data / "accounts" / "orca_whirlpool")
+    sol = "So11111111111111111111111111111111111111112"
+    usdc = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+    pair = ("--sell", sol, "--buy", usdc, "--accounts", accounts, "--json")
+    one = json.loads(home.platform("quote", *pair, "--amount", "1").stdout)
+    assert one["amount_out"] == "40281456"
+    many = json.loads(home.platform("quote", *pair, "--amount", "1000").stdout)
+    assert many["amount_out"] == "40236681588"
+    beyond = home.platform("quote", *pair, "--amount", "10000000", check=False)
+    assert beyond.returncode == 1
+    assert json.loads(beyond.stdout)["refused"] == "insufficient_liquidity"
