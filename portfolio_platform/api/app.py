@@ -16,6 +16,8 @@ from portfolio_platform.api import docs_page, openapi, services
 from portfolio_platform.api.envelope import Envelope
 from portfolio_platform.api.problems import Problem
 from portfolio_platform.api.routes import (
+    alert_rules,
+    alerts,
     backtests,
     bars,
     freshness,
@@ -38,7 +40,7 @@ log = logging.getLogger("portfolio_platform.api")
 
 _ROUTERS = (
     weights, lineage, tokens, bars, strategies, portfolios, reallocation, backtests,
-    optimizations, settings_routes, stream, freshness, health,
+    optimizations, alerts, alert_rules, settings_routes, stream, freshness, health,
 )  # fmt: skip
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from portfolio_platform.api.bodies import schema
 from portfolio_platform.api.problems import CATALOGUE, MEDIA_TYPE, ProblemBody
+from portfolio_platform.api.routes.alert_rules import AlertRuleChange, NewAlertRule
 from portfolio_platform.api.routes.bars import BarPage
 from portfolio_platform.api.routes.portfolios import NewPortfolio, PortfolioChange
 from portfolio_platform.api.routes.settings import NewSettings
@@ -17,6 +18,7 @@ from portfolio_platform.api.routes.strategies import NewStrategy, StrategyChange
 from portfolio_platform.api.submissions import Submission
 
 _MODELS = (
+    AlertRuleChange, NewAlertRule,
     BarPage, NewPortfolio, PortfolioChange, NewSettings, NewStrategy, StrategyChange, Submission,
 )  # fmt: skip
 _REFERENCE = "#/components/schemas/{model}"

@@ -30,6 +30,8 @@ class Person:
     strategy_id: uuid.UUID
     backtest_id: uuid.UUID
     optimization_id: uuid.UUID
+    rule_id: uuid.UUID
+    alert_id: uuid.UUID
     versions: dict[str, uuid.UUID] = field(default_factory=dict)
 
 
@@ -188,11 +190,25 @@ def _person(database: Database, conn: psycopg.Connection[Any], name: str) -> Per
         ).fetchone()
         assert stored is not None
         requests.append(stored[0])
-    person = Person(user_id, row[0], strategy_id, requests[0], requests[1])
+    rule_id, alert_id = _alert(conn, user_id)
+    person = Person(user_id, row[0], strategy_id, requests[0], requests[1], rule_id, alert_id)
     made = weights(conn, strategy_id, str(strategy_id), user_id=user_id, salt=name)
     person.versions["weights"] = made.version
     person.versions |= _results(conn, person)
     return person
+
+
+def _alert(conn: psycopg.Connection[Any], user_id: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
+    row = conn.execute(
+        "with r as (insert into public.alert_rules (user_id, name, kind) "
+        "values (%(user)s, 'depeg', 'depeg') returning rule_id) "
+        "insert into public.alerts (rule_id, user_id, kind, subject, severity, message, "
+        "observed_at) select rule_id, %(user)s, 'depeg', %(mint)s, 'critical', 'off its peg', "
+        "now() from r returning rule_id, alert_id",
+        {"user": user_id, "mint": USDC},
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def _results(conn: psycopg.Connection[Any], person: Person) -> dict[str, uuid.UUID]:

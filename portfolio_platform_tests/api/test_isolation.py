@@ -35,6 +35,8 @@ OWNED = [
     "/v1/backtests/{backtest_id}",
     "/v1/backtests/{backtest_id}/report.html",
     "/v1/optimizations/{optimization_id}",
+    "/v1/alert-rules/{rule_id}",
+    "/v1/alerts/{alert_id}",
 ]
 VOLATILE = {"date", "server-timing", "x-trace-id"}
 
@@ -49,7 +51,9 @@ def _of(person: Any, template: str) -> str:
 
 
 def _missing(template: str) -> str:
-    names = ("strategy_id", "portfolio_id", "backtest_id", "optimization_id")
+    names = (
+        "strategy_id", "portfolio_id", "backtest_id", "optimization_id", "rule_id", "alert_id",
+    )  # fmt: skip
     return template.format(versions=_Missing(), **{name: uuid.uuid4() for name in names})
 
 
@@ -85,6 +89,8 @@ def test_anothers_id_looks_exactly_like_a_missing_one(
         ("DELETE", "/v1/portfolios/{portfolio_id}", None),
         ("DELETE", "/v1/backtests/{backtest_id}", None),
         ("DELETE", "/v1/optimizations/{optimization_id}", None),
+        ("PATCH", "/v1/alert-rules/{rule_id}", {"enabled": False}),
+        ("DELETE", "/v1/alert-rules/{rule_id}", None),
     ],
 )
 def test_writing_to_anothers_id_looks_like_a_missing_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import uuid
 from typing import Any
 
@@ -38,6 +39,8 @@ def _known(world: World, name: str, path: str, turn: int) -> object:
         "mint": SOL,
         "strategy_id": person.strategy_id,
         "portfolio_id": person.portfolio_id,
+        "rule_id": person.rule_id,
+        "alert_id": person.alert_id,
         "request_id": person.backtest_id if "backtest" in path else person.optimization_id,
         "version": person.versions[version],
     }.get(name)
@@ -123,7 +126,7 @@ def test_every_operation_of_users_requires_a_token(served: Served, a: httpx.Clie
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 url = path.replace("{mint}", SOL)
-                for name in ("strategy_id", "portfolio_id", "request_id", "version"):
+                for name in re.findall(r"{(\w+_id|version)}", path):
                     url = url.replace(f"{{{name}}}", str(uuid.uuid4()))
                 if path.startswith("/v1/"):
                     assert operation["security"] == [{"bearer": []}]

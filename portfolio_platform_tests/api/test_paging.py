@@ -133,7 +133,11 @@ def _paged(database: Database) -> None:
 
 
 def _two_of_each(client: httpx.Client) -> None:
-    client.post("/v1/backtests", json={"spec": {"version": 1}}, headers={"Idempotency-Key": "p"})
+    client.post(
+        "/v1/backtests",
+        json={"spec": {"version": 1, "strategies": ["x"]}},
+        headers={"Idempotency-Key": "p"},
+    )
     if len(client.get("/v1/portfolios").json()["items"]) < 2:
         body = {"name": "second", "wallet": seed.WALLET["a"], "hub_mint": seed.USDC}
         assert client.post("/v1/portfolios", json=body).status_code == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
@@ -18,6 +19,18 @@ from portfolio_platform_tests.store.postgres import Database
 
 KINDS = [("/v1/optimizations", "optimization_requests"), ("/v1/backtests", "backtest_requests")]
 BODY = {"spec": {"version": 1}}
+BACKTEST = {"spec": {"version": 1, "strategies": ["min-variance"]}}
+
+
+def _body(path: str) -> dict[str, Any]:
+    return BACKTEST if path == "/v1/backtests" else BODY
+
+
+def _other(path: str) -> dict[str, Any]:
+    return {
+        "spec": {"version": 1}
+        | ({"strategies": ["x"]} if "back" in path else {"description": "other"})
+    }
 
 
 def _count(database: Database, table: str, user_id: uuid.UUID) -> int:
@@ -43,11 +56,11 @@ def test_a_request_is_accepted_with_its_location(
     a: httpx.Client, database: Database, world: World, path: str, table: str
 ) -> None:
     before = _count(database, table, world.a.user_id)
-    answer = a.post(path, json=BODY)
+    answer = a.post(path, json=_body(path))
     assert answer.status_code == 202
     body = a.get(answer.headers["location"]).json()
     assert body["state"] == "queued"
-    assert (body["progress"], body["result"], body["spec"]) == (0.0, None, BODY["spec"])
+    assert (body["progress"], body["result"], body["spec"]) == (0.0, None, _body(path)["spec"])
     assert _count(database, table, world.a.user_id) == before + 1
 
 
@@ -57,14 +70,14 @@ def test_one_key_stores_one_request(
 ) -> None:
     headers = {"Idempotency-Key": f"key-{uuid.uuid4()}"}
     before = _count(database, table, world.a.user_id)
-    first = a.post(path, json=BODY, headers=headers)
-    again = a.post(path, content=b'{ "spec" : { "version" : 1 } }',
+    first = a.post(path, json=_body(path), headers=headers)
+    again = a.post(path, content=json.dumps(_body(path), indent=3),
                    headers=headers | {"Content-Type": "application/json"})  # fmt: skip
     assert again.json()["request_id"] == first.json()["request_id"]
-    other = a.post(path, json={"spec": {"version": 1, "note": 2}}, headers=headers)
+    other = a.post(path, json=_other(path), headers=headers)
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-conflict")
     assert (
-        b.post(path, json=BODY, headers=headers).json()["request_id"]
+        b.post(path, json=_body(path), headers=headers).json()["request_id"]
         != (first.json()["request_id"])
     )
     assert _count(database, table, world.a.user_id) == before + 1
@@ -99,12 +112,12 @@ def test_prefer_wait_holds_the_answer_until_it_is_there(
     a: httpx.Client, database: Database, world: World, path: str, table: str
 ) -> None:
     key = {"Idempotency-Key": f"wait-{uuid.uuid4()}"}
-    made = a.post(path, json=BODY, headers=key).json()
+    made = a.post(path, json=_body(path), headers=key).json()
     version = world.a.versions["weights"]
     timer = threading.Timer(0.4, _finish, (database, table, made["request_id"], "done", version))
     timer.start()
     started = time.monotonic()
-    answer = a.post(path, json=BODY, headers=key | {"Prefer": "respond-async, wait=20"})
+    answer = a.post(path, json=_body(path), headers=key | {"Prefer": "respond-async, wait=20"})
     took = time.monotonic() - started
     timer.join()
     assert answer.status_code == 200
@@ -148,11 +161,11 @@ def test_waiting_does_not_hold_a_connection(database: Database, world: World, ho
 def test_a_request_can_be_cancelled_until_it_is_finished(
     a: httpx.Client, database: Database, path: str, table: str
 ) -> None:
-    location = a.post(path, json=BODY).headers["location"]
+    location = a.post(path, json=_body(path)).headers["location"]
     assert a.delete(location).json()["state"] == "cancelled"
     again = a.delete(location)
     assert (again.status_code, again.json()["code"]) == (409, "not-cancellable")
-    done = a.post(path, json=BODY).json()
+    done = a.post(path, json=_body(path)).json()
     _finish(database, table, done["request_id"], "failed", None)
     late = a.delete(f"{path}/{done['request_id']}")
     assert (late.status_code, late.json()["code"]) == (409, "not-cancellable")
@@ -160,7 +173,7 @@ def test_a_request_can_be_cancelled_until_it_is_finished(
 
 def test_requests_are_listed_by_state_newest_first(served: Served, database: Database) -> None:
     with served.client(database.add_user()) as client:
-        made = [client.post("/v1/backtests", json=BODY).json() for _ in range(3)]
+        made = [client.post("/v1/backtests", json=BACKTEST).json() for _ in range(3)]
         client.delete(made[1]["href"])
         every = client.get("/v1/backtests").json()["items"]
         assert [item["href"] for item in every] == [item["href"] for item in reversed(made)]
@@ -204,7 +217,7 @@ def test_a_finished_backtest_shows_its_report_and_page(a: httpx.Client, world: W
     page = a.get(body["report"]["html"])
     assert page.text.startswith("<!doctype html>")
     assert "sandbox" in page.headers["content-security-policy"]
-    waiting = a.post("/v1/backtests", json=BODY).headers["location"]
+    waiting = a.post("/v1/backtests", json=BACKTEST).headers["location"]
     missing = a.get(f"{waiting}/report.html")
     assert (missing.status_code, missing.json()["code"]) == (404, "nothing-yet")
 

@@ -80,6 +80,35 @@ def test_a_strategy_that_a_portfolio_follows_is_kept(a: httpx.Client, world: Wor
     assert "portfolio" in answer.json()["detail"]
 
 
+def test_an_alert_rule_lives_from_post_to_delete(a: httpx.Client) -> None:
+    made = a.post("/v1/alert-rules", json={"name": "SOL falls", "kind": "drawdown"})
+    assert made.status_code == 201
+    assert (made.json()["severity"], made.json()["cooldown_seconds"]) == ("warning", 3600)
+    path, tag = made.headers["location"], made.headers["etag"]
+    changed = a.patch(path, json={"severity": "critical"}, headers={"If-Match": tag})
+    assert (changed.json()["severity"], changed.json()["name"]) == ("critical", "SOL falls")
+    assert a.patch(path, json={"enabled": False}, headers={"If-Match": tag}).status_code == 412
+    assert a.post("/v1/alert-rules", json={"name": "x", "kind": "hunch"}).status_code == 422
+    assert a.delete(path).status_code == 204
+    assert a.get(path).status_code == 404
+
+
+def test_alerts_are_listed_by_rule_and_state(
+    served: Served, database: Database, a: httpx.Client, world: World
+) -> None:
+    mine = a.get("/v1/alerts").json()["items"]
+    assert str(world.a.alert_id) in {item["alert_id"] for item in mine}
+    assert str(world.b.alert_id) not in {item["alert_id"] for item in mine}
+    with database.connect() as conn:
+        conn.execute(
+            "update public.alerts set cleared_at = now() where alert_id = %s", (world.a.alert_id,)
+        )
+    of_rule = a.get("/v1/alerts", params={"rule_id": str(world.a.rule_id)}).json()["items"]
+    assert [item["alert_id"] for item in of_rule] == [str(world.a.alert_id)]
+    active = a.get("/v1/alerts", params={"active": True}).json()["items"]
+    assert str(world.a.alert_id) not in {item["alert_id"] for item in active}
+
+
 @pytest.mark.parametrize("wallet", ["", "short", "0" * 44, "l" * 44, "1" * 45])
 def test_a_wallet_must_be_a_base58_key(a: httpx.Client, wallet: str) -> None:
     answer = a.post("/v1/portfolios", json={"name": "p", "wallet": wallet, "hub_mint": USDC})

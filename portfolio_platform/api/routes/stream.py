@@ -34,6 +34,7 @@ TOPICS = {
     "settings": ("user_settings",),
     "requests": ("optimization_requests", "backtest_requests"),
     "versions": ("versions",),
+    "alerts": ("alerts", "alert_rules", "notification_channels"),
 }
 _POSITION = re.compile(r"^(\d{1,20})\.(\d{1,19})$")
 _MAX_SEQ = 2**63 - 1
