@@ -93,7 +93,7 @@ REGISTRY: tuple[Entry, ...] = (
     _entry(
         sysvar.CLOCK,
         programs.SYSVAR_OWNER,
-        lambda data: Decoded("clock", sysvar.CLOCK.unpack(data)),
+        staking.decode_clock,
     ),
     # Without a discriminator: the owner decides, and the length decides where it is unknown.
     _entry(raydium_amm.POOL, programs.RAYDIUM_AMM_V4, raydium.decode_amm_v4),

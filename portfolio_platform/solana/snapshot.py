@@ -15,7 +15,7 @@ from typing import Any
 from portfolio_platform.solana.decode import decode
 from portfolio_platform.solana.decoded import Decoded, Refused
 from portfolio_platform.solana.discovery import Dependencies, dependencies
-from portfolio_platform.solana.layouts import is_key, key_bytes, programs, sysvar
+from portfolio_platform.solana.layouts import is_key, key_bytes, programs
 from portfolio_platform.solana.rpc import KEYS_PER_REQUEST, RpcPool
 from portfolio_platform.solana.rpc.replies import FetchedAccount
 from portfolio_platform.solana.universe import Universe
@@ -336,10 +336,10 @@ def _record(key: str, slot: int, account: FetchedAccount) -> AccountRecord:
 
 async def _date(pool: RpcPool, slot: int, clock: bytes) -> tuple[datetime, int | None]:
     """Time of a slot: from the clock read with the accounts, else from getBlockTime."""
-    if len(clock) == sysvar.CLOCK.length:
-        values = sysvar.CLOCK.unpack(clock)
-        if values["unix_timestamp"] > 0:
-            return datetime.fromtimestamp(values["unix_timestamp"], UTC), values["epoch"]
+    answer = decode(programs.SYSVAR_OWNER, clock)
+    if isinstance(answer, Decoded) and answer.values["unix_timestamp"] > 0:
+        values = answer.values
+        return datetime.fromtimestamp(values["unix_timestamp"], UTC), values["epoch"]
     seconds = await pool.get_block_time(slot)
     if seconds is None or seconds <= 0:
         raise IncoherentSnapshot(f"the network does not say when slot {slot} was")

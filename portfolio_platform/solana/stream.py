@@ -12,12 +12,14 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from portfolio_platform.solana.layouts import key_bytes
+from portfolio_platform.solana.decoded import Decoded
+from portfolio_platform.solana.layouts import key_bytes, programs
 from portfolio_platform.solana.rpc import RpcError, RpcPool
 from portfolio_platform.solana.rpc.replies import (
     BadBody,
@@ -51,11 +53,14 @@ class Change:
     """New bytes of some accounts.
 
     ``snapshot`` is set for a poll: the accounts of a pool in it share a slot, and prices and pool
-    states are judged from it. A streamed change is one account alone.
+    states are judged from it. A streamed change is one account alone. ``block_time`` is the
+    chain's: of the poll, or of the newest clock account that the stream has shown (a notification
+    carries no time of its own).
     """
 
     origin: Origin
     records: tuple[AccountRecord, ...]
+    block_time: datetime
     snapshot: Snapshot | None = None
 
 
@@ -121,6 +126,7 @@ class AccountStream:
         self._sink = sink
         self._settings = settings or StreamSettings()
         self._random = random.Random()
+        self._now = datetime.fromtimestamp(0, UTC)
         self.newest: dict[str, AccountRecord] = {}
         self.counters = StreamCounters()
 
@@ -175,7 +181,7 @@ class AccountStream:
         keys = await self._keys()
         session = _Session(socket, self._pool.settings.commitment)
         async with asyncio.timeout(self._settings.subscribe_timeout_seconds):
-            early = await session.subscribe(keys)
+            early = await session.subscribe([*keys, programs.CLOCK])
         await self._poll()
         for message in early:
             await self._notified(session, message)
@@ -219,7 +225,8 @@ class AccountStream:
             if known is None or known.sha256 != record.sha256 or known.owner != record.owner:
                 changed.append(record)
         self.counters.polls += 1
-        await self._sink(Change("poll", tuple(changed), snapshot))
+        self._now = max(self._now, snapshot.block_time)
+        await self._sink(Change("poll", tuple(changed), snapshot.block_time, snapshot))
         return len(changed)
 
     async def _follow(self, session: "_Session") -> None:
@@ -244,7 +251,16 @@ class AccountStream:
             # Half an account is no fact; the next poll brings the whole one.
             self.counters.malformed += 1
             return
-        await self._apply(record)
+        if key == programs.CLOCK:
+            self._tick(record)
+        else:
+            await self._apply(record)
+
+    def _tick(self, clock: AccountRecord) -> None:
+        answer = clock.decode()
+        if isinstance(answer, Decoded):
+            moment = datetime.fromtimestamp(answer.values["unix_timestamp"], UTC)
+            self._now = max(self._now, moment)
 
     async def _apply(self, record: AccountRecord) -> None:
         known = self.newest.get(record.pubkey)
@@ -257,7 +273,7 @@ class AccountStream:
             return
         self.newest[record.pubkey] = record
         self.counters.applied += 1
-        await self._sink(Change("stream", (record,)))
+        await self._sink(Change("stream", (record,), self._now))
 
 
 class _Session:

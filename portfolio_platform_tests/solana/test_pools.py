@@ -14,6 +14,7 @@ from portfolio_platform.amm import (
     DlmmPool,
     PoolPaused,
 )
+from portfolio_platform.solana.decoded import Decoded
 from portfolio_platform.solana.dumps import iter_dumps
 from portfolio_platform.solana.layouts import (
     addresses,
@@ -28,7 +29,10 @@ from portfolio_platform.solana.layouts import (
     whirlpool,
 )
 from portfolio_platform.solana.pools import PoolRefused, build_pool
+from portfolio_platform.solana.price_points import group_decimals, pool_points, pool_price
+from portfolio_platform.solana.prices import GateSettings, judge
 from portfolio_platform.solana.snapshot import AccountRecord
+from portfolio_platform.solana.universe import Universe
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
@@ -319,3 +323,53 @@ def test_what_a_quote_would_need_and_does_not_find_refuses_the_pool(
         build(group)
     assert raised.value.reason == reason
     assert POOL in str(raised.value)
+
+
+EMPTY_B = vault(VAULT_B, B, 0)
+
+
+@pytest.mark.parametrize(
+    ("group", "problem"),
+    [
+        (amm_v4() | {VAULT_B: EMPTY_B}, "zero_liquidity"),
+        (cp_swap() | {VAULT_B: EMPTY_B}, "zero_liquidity"),
+        (amm_v4(need_take_pnl_base=2 * 10**9), "zero_liquidity"),
+        (clmm(liquidity=0), "zero_liquidity"),
+        (orca(liquidity=0, fee_growth_global_a=1), "zero_liquidity"),
+        (without(amm_v4(), VAULT_A), "vault_missing"),
+        (without(amm_v4(), A), "decimals_unknown"),
+        (amm_v4(status=2), "swap_off"),
+        (clmm(fee_growth_global_0=0), "never_traded"),
+    ],
+)
+def test_a_pool_without_a_market_gives_no_price_that_flows(
+    group: dict[str, AccountRecord], problem: str
+) -> None:
+    pool = group[POOL].decode()
+    assert isinstance(pool, Decoded)
+    spot = pool_price(pool, group, group_decimals(group))
+    assert spot is not None
+    assert problem in spot.problems
+    points = pool_points(group[POOL], pool, group, group_decimals(group), Universe(name="x", hub=B))
+    (verdict,) = judge(points, GateSettings(), now=NOW, hub=B)
+    assert verdict.verdict == "refused"
+    assert problem in verdict.reasons
+
+
+def test_both_sides_of_a_pool_are_priced_in_the_hub() -> None:
+    group = amm_v4()
+    pool = group[POOL].decode()
+    assert isinstance(pool, Decoded)
+    decimals = group_decimals(group)
+    forward, backward = (
+        judge(
+            pool_points(group[POOL], pool, group, decimals, Universe(name="x", hub=hub)),
+            GateSettings(min_depth=1),
+            now=NOW,
+            hub=hub,
+        )[0]
+        for hub in (B, A)
+    )
+    assert (forward.mint, backward.mint) == (A, B)
+    assert forward.price == pytest.approx(1 / (backward.price or 0))
+    assert forward.depth == pytest.approx(4 * (backward.depth or 0), rel=1e-4)

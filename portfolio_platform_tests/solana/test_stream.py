@@ -1,13 +1,17 @@
 """A stream that is cut, doubled, reordered and emptied ends in the state of the chain."""
 
 import asyncio
+import base64
+import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+import websockets
 
-from portfolio_platform.solana.layouts import InvalidPubkey
+from portfolio_platform.solana.layouts import InvalidPubkey, programs, sysvar
 from portfolio_platform.solana.rpc import PoolSettings, RpcPool
 from portfolio_platform.solana.stream import AccountStream, Change, StreamSettings
 from portfolio_platform_tests.solana.conftest import LocalChain
@@ -190,6 +194,72 @@ def test_a_sink_that_fails_ends_the_stream(chain: LocalChain, impatient: PoolSet
 
     with pytest.raises(NotCommitted):
         asyncio.run(main())
+
+
+def test_notifications_are_dated_by_the_clock_and_bad_ones_are_left_out(
+    chain: LocalChain, impatient: PoolSettings
+) -> None:
+    """Against a socket of our own, which says what a local chain never would."""
+    oracle = chain.universe.by_role("oracle")[0].pubkey
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    clock = sysvar.CLOCK.pack(unix_timestamp=int(moment.timestamp()), slot=9, epoch=1)
+
+    async def serve(socket: Any) -> None:
+        numbers: dict[str, int] = {}
+
+        async def notify(key: str, data: str, owner: str, slot: int, **more: Any) -> None:
+            value = {"owner": owner, "lamports": 1, "data": [data, "base64"]} | more
+            result = {"context": {"slot": slot}, "value": value}
+            params = {"subscription": numbers[key], "result": result}
+            await socket.send(
+                json.dumps({"jsonrpc": "2.0", "method": "accountNotification", "params": params})
+            )
+
+        async for text in socket:
+            call = json.loads(text)
+            key = call["params"][0]
+            numbers[key] = 100 + len(numbers)
+            await socket.send(
+                json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": numbers[key]})
+            )
+            if key == programs.CLOCK:
+                new = base64.b64encode(b"new bytes").decode()
+                future = 10**12
+                await socket.send("<html>")
+                await notify(oracle, "%%%", programs.PYTH_RECEIVER, future)
+                await notify(oracle, new, "nonsense", future)
+                await notify(oracle, new, programs.PYTH_RECEIVER, 1)
+                await notify(
+                    programs.CLOCK, base64.b64encode(clock).decode(), programs.SYSVAR_OWNER, future
+                )
+                await notify(oracle, new, programs.PYTH_RECEIVER, future)
+
+    changes: list[Change] = []
+
+    async def main() -> AccountStream:
+        stop = asyncio.Event()
+
+        async def sink(change: Change) -> None:
+            changes.append(change)
+            if change.origin == "stream":
+                stop.set()
+
+        async with (
+            websockets.serve(serve, "127.0.0.1", 0) as server,
+            RpcPool([chain.rpc_url], impatient) as pool,
+        ):
+            port = next(iter(server.sockets)).getsockname()[1]
+            stream = AccountStream(pool, f"ws://127.0.0.1:{port}", [oracle], sink, SLOW_POLL)
+            async with asyncio.timeout(20):
+                await stream.run(stop)
+            return stream
+
+    stream = asyncio.run(main())
+    (streamed,) = [one for one in changes if one.origin == "stream"]
+    assert streamed.records[0].data == b"new bytes"
+    assert streamed.block_time == moment
+    assert stream.counters.malformed == 3
+    assert stream.counters.out_of_order == 1
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", ""])

@@ -1,9 +1,18 @@
-"""Exchange rates of liquid staking tokens: SPL stake pools and Marinade."""
+"""Exchange rates of liquid staking tokens (SPL stake pools, Marinade), and the clock."""
 
-from portfolio_platform.solana.decoded import Decoded, Malformed, whole
-from portfolio_platform.solana.layouts import key_text, stake_pool
+from portfolio_platform.solana.decoded import Decoded, Malformed, utc_text, whole
+from portfolio_platform.solana.layouts import key_text, stake_pool, sysvar
 
 _SOL_DECIMALS = 9
+
+
+def decode_clock(data: bytes) -> Decoded:
+    """The clock of a bank; a time outside the calendar is malformed."""
+    raw = sysvar.CLOCK.unpack(data)
+    moment = utc_text(raw["unix_timestamp"])
+    if moment is None:
+        raise Malformed(f"unix timestamp {raw['unix_timestamp']}")
+    return Decoded("clock", raw, {"moment": moment})
 
 
 def decode_stake_pool(data: bytes) -> Decoded:
