@@ -60,11 +60,12 @@ def _targets(
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     everything = period.decide_at
     if isinstance(benchmark, Hold):
-        bar = _first_tradable(period, benchmark.mint, field)
-        return _fixed(period, {benchmark.mint: 1.0}, 1), np.array([bar])
+        # Asked for again at every decision bar: a purchase that volume caps is completed later.
+        _must_trade(period, benchmark.mint, field)
+        return _fixed(period, {benchmark.mint: 1.0}, len(everything)), everything
     if isinstance(benchmark, FixedMix):
         for mint in benchmark.weights:
-            _first_tradable(period, mint, field)
+            _must_trade(period, mint, field)
         return _fixed(period, benchmark.weights, len(everything)), everything
     if isinstance(benchmark, PreviousWeights):
         if not previous_weights:
@@ -72,7 +73,7 @@ def _targets(
                 Reason("benchmark_missing", "the strategy has no previous version", field)
             )
         for mint in previous_weights:
-            _first_tradable(period, mint, field)
+            _must_trade(period, mint, field)
         return _fixed(period, previous_weights, len(everything)), everything
     if isinstance(benchmark, EqualWeight):
         return _spread(period, np.ones_like(period.path.price)[everything]), everything
@@ -81,14 +82,12 @@ def _targets(
     raise TypeError(f"{benchmark.kind} is a strategy, walked forward elsewhere")
 
 
-def _first_tradable(period: Period, mint: str, field: str) -> int:
-    """First decision bar at which `mint` has a price; an asset listed later is bought then."""
+def _must_trade(period: Period, mint: str, field: str) -> None:
+    """Refuse an asset that never has a price; one that is listed later is bought then."""
     if mint not in period.path.assets:
         raise CannotRun(Reason("benchmark_missing", f"{mint} is not in the price panel", field))
-    tradable = period.path.tradable[:, period.path.assets.index(mint)]
-    if not tradable.any():
+    if not period.path.tradable[:, period.path.assets.index(mint)].any():
         raise CannotRun(Reason("benchmark_missing", f"{mint} has no price in the period", field))
-    return int(tradable.argmax())
 
 
 def _fixed(period: Period, weights: Mapping[str, float], rows: int) -> FloatArray:

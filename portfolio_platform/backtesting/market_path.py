@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,24 @@ class MarketPath:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @cached_property
+    def compiled(self) -> tuple[NDArray[Any], ...]:
+        """The arrays as the compiled walk reads them."""
+        from portfolio_platform.backtesting.kernel_trades import Market
+
+        inverse = np.divide(1.0, self.price, out=np.zeros_like(self.price), where=self.price > 0.0)
+        return Market(
+            self.price,
+            inverse,
+            self.tradable,
+            self.settle,
+            self.settle.any(axis=1),
+            self.income,
+            self.adv,
+            self.volatility,
+            self.depth,
+        )
 
 
 def forward_fill(close: FloatArray) -> FloatArray:

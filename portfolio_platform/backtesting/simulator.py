@@ -213,7 +213,7 @@ class Walker:
         state.cash = compiled(
             state.bar,
             stop,
-            *_market(path),
+            path.compiled,
             targets,
             schedule.target_at,
             schedule.arrives,
@@ -272,7 +272,7 @@ def simulate_many(
     totals = np.zeros((targets.shape[0], len(FLOWS)))
     compiled: Callable[..., None] = kernels.walk_many
     compiled(
-        *_market(path),
+        path.compiled,
         np.ascontiguousarray(targets, dtype=np.float64),
         schedule.target_at,
         schedule.arrives,
@@ -282,19 +282,6 @@ def simulate_many(
         totals,
     )
     return equity, totals
-
-
-def _market(path: MarketPath) -> tuple[Any, ...]:
-    return (
-        path.price,
-        path.tradable,
-        path.settle,
-        path.settle.any(axis=1),
-        path.income,
-        path.adv,
-        path.volatility,
-        path.depth,
-    )
 
 
 def _terms(terms: Terms) -> tuple[Any, ...]:

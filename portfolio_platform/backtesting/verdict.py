@@ -68,7 +68,7 @@ def verdict(
                 f"after {validation['family']['count']} trial(s))"
             )
         else:
-            against.append(f"{name}: skill, because {' and '.join(objections)}")
+            against.append(f"{name}: skill, because {'; '.join(objections)}")
         if beats:
             supports.append(f"{name}: a higher mean return than {rival}")
         elif better is not None:
