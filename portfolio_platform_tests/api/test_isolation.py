@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from portfolio_platform.api import local_keys
@@ -206,6 +207,35 @@ async def _crowd(server: Served, users: list[uuid.UUID], rng: random.Random) -> 
         rng.shuffle(calls)
         results = await asyncio.gather(*(gated(user, kind) for user, kind in calls))
     return sum(r[0] for r in results), sum(r[1] for r in results)
+
+
+@pytest.mark.parametrize("role", ["service_role", "postgres", "supabase_admin", "authenticator"])
+def test_the_login_of_the_api_can_become_the_two_user_roles_only(
+    database: Database, world: World, role: str
+) -> None:
+    with database.connect("portfolio_api") as conn:
+        for own in ("anon", "authenticated"):
+            conn.execute(f"set role {own}")
+            conn.execute("reset role")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(f"set role {role}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("select * from public.tokens")
+
+
+def test_a_read_cannot_write(database: Database, world: World) -> None:
+    async def attempt() -> None:
+        pool = Pool(database.url("portfolio_api"), min_size=1, max_size=1)
+        await pool.open()
+        caller = Caller("authenticated", str(world.a.user_id), b"{}")
+        try:
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                await pool.one(caller, Statement("delete from public.strategies returning slug"))
+            assert await pool.one(caller, Statement("select 1 as n")) == {"n": 1}
+        finally:
+            await pool.close()
+
+    asyncio.run(attempt())
 
 
 def test_cancelled_transactions_leave_no_identity_and_no_answer_behind(

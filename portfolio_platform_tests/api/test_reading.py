@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import httpx
 import pyarrow as pa
 import pytest
 
 from portfolio_platform_tests.api.seed import JUP, NOW, SOL, USDC, World
-from portfolio_platform_tests.api.server import Served
+from portfolio_platform_tests.api.server import Served, settings_for
+from portfolio_platform_tests.store.postgres import Database
 
 
 def test_latest_weights_name_their_strategy_age_and_lineage(a: httpx.Client, world: World) -> None:
@@ -162,3 +164,22 @@ def test_every_page_of_the_documentation_is_self_contained(a: httpx.Client) -> N
         text = a.get(path).text
         assert "https://" not in text
         assert "http://" not in text
+
+
+def test_head_answers_like_get_without_the_body(a: httpx.Client) -> None:
+    path = "/v1/weights/latest?strategy=min-variance"
+    got, headed = a.get(path), a.head(path)
+    assert (headed.status_code, headed.content) == (200, b"")
+    assert headed.headers["etag"] == got.headers["etag"]
+    assert a.head("/v1/nothing").status_code == 404
+    assert a.head("/v1/stream").status_code == 405
+
+
+def test_the_api_works_behind_a_transaction_pooler(
+    database: Database, world: World, home: Path
+) -> None:
+    settings = settings_for(database, home, prepared_statements=False, listen=False, telemetry=True)
+    with Served(settings, home) as server, server.client(world.a.user_id) as client:
+        assert client.get("/v1/weights/latest?strategy=mine").json()["strategy"]["name"] == "of a"
+        assert not server.services.wakeup.listening
+        assert client.get("/v1/bars/" + SOL).status_code == 200
