@@ -13,6 +13,7 @@ from portfolio_platform.defs import automation, checks  # noqa: E402
 from portfolio_platform.defs.backtest import assets as backtest  # noqa: E402
 from portfolio_platform.defs.executors import chosen_executor  # noqa: E402
 from portfolio_platform.defs.market import assets as market  # noqa: E402
+from portfolio_platform.defs.monitoring import assets as monitoring  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.sensors import main as sensors  # noqa: E402
@@ -20,11 +21,17 @@ from portfolio_platform.defs.solana import assets as solana  # noqa: E402
 from portfolio_platform.settings import Settings  # noqa: E402
 
 defs = Definitions(
-    assets=[*solana.ASSETS, *market.ASSETS, *portfolio.ASSETS, *backtest.ASSETS],
-    asset_checks=checks.CHECKS,
-    jobs=[*automation.JOBS, *sensors.JOBS],
-    sensors=sensors.SENSORS,
-    schedules=automation.SCHEDULES,
+    assets=[
+        *solana.ASSETS,
+        *market.ASSETS,
+        *portfolio.ASSETS,
+        *backtest.ASSETS,
+        *monitoring.ASSETS,
+    ],
+    asset_checks=[*checks.CHECKS, *monitoring.CHECKS],
+    jobs=[*automation.JOBS, *sensors.JOBS, *monitoring.JOBS],
+    sensors=[*sensors.SENSORS, *monitoring.SENSORS],
+    schedules=[*automation.SCHEDULES, *monitoring.SCHEDULES],
     resources={"platform": Platform()},
     executor=chosen_executor(Settings()),
 )

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import warnings
 
-from dagster import BetaWarning, Definitions, PreviewWarning, in_process_executor
+from dagster import BetaWarning, Definitions, PreviewWarning
 
 warnings.filterwarnings("ignore", category=BetaWarning)
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
+from portfolio_platform.defs.executors import chosen_executor  # noqa: E402
 from portfolio_platform.defs.requests import assets, jobs  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.sensors import requests as sensors  # noqa: E402
+from portfolio_platform.settings import Settings  # noqa: E402
 
 defs = Definitions(
     assets=assets.ASSETS,
     jobs=jobs.JOBS,
     sensors=sensors.SENSORS,
     resources={"platform": Platform()},
-    executor=in_process_executor,
+    executor=chosen_executor(Settings()),
 )

@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     ui_port: int = Field(
         default=3000, ge=0, le=65535, description="Port of the Dagster UI; 0: any free."
     )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Fernet keys (newest first, comma-separated) that encrypt users' notification "
+        "channels. Unset: a key kept under the home.",
+    )
     demo_seed: int = Field(default=7, description="Seed of the demo market.")
     max_price_age_seconds: float = Field(
         default=120.0, gt=0, description="Older oracle prices are refused."

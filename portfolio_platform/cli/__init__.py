@@ -274,6 +274,31 @@ def localnet_advance(
 
 
 @app.command()
+def listen() -> None:
+    """Recompute at once what a change affects, until interrupted; the sensors are the safety net."""
+    from portfolio_platform.cli.listen import run_listen
+    from portfolio_platform.settings import Settings
+
+    raise typer.Exit(run_listen(Settings(), lambda text: console.print(text, soft_wrap=True)))
+
+
+@app.command("dead-letters")
+def dead_letters(
+    replay: Annotated[int | None, typer.Option(help="Put this one into the feed again.")] = None,
+    consumer: Annotated[str | None, typer.Option(help="Only of this consumer.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List events that were set aside with the reason, or give one another chance."""
+    from portfolio_platform.cli.dead_letters import run_dead_letters
+    from portfolio_platform.settings import Settings
+
+    print_json(
+        run_dead_letters(Settings(), replay=replay, consumer=consumer),
+        indent=None if as_json else 2,
+    )
+
+
+@app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """Say what is configured and reachable, and what is not, in plain words."""
     from portfolio_platform.cli.doctor import examine

@@ -26,6 +26,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.solana.rpc import RpcError
     from portfolio_platform.solana.universe import UniverseError
     from portfolio_platform.store.database import DatabaseError
+    from portfolio_platform.store.dead_letters import UnknownDeadLetter
     from portfolio_platform.store.embedded import EmbeddedServerError
     from portfolio_platform.store.requests import UnknownRow
 
@@ -45,6 +46,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
         UnsupportedBars,
         EmbeddedServerError,
         UnknownRow,
+        UnknownDeadLetter,
         psycopg.OperationalError,
         FileNotFoundError,
     )

@@ -3,11 +3,13 @@
 from dagster import (
     AssetMaterialization,
     Config,
+    JobDefinition,
     OpExecutionContext,
     define_asset_job,
     job,
     op,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from portfolio_platform.defs.requests import assets, keyed, partitions
 from portfolio_platform.defs.resources import Platform
@@ -91,4 +93,10 @@ answer_backtest = define_asset_job(
     description="Answer of one backtest request.",
 )
 
-JOBS = [weigh_strategy, plan_portfolio, answer_optimization, answer_backtest, settle_many]
+JOBS: list[JobDefinition | UnresolvedAssetJobDefinition] = [
+    weigh_strategy,
+    plan_portfolio,
+    answer_optimization,
+    answer_backtest,
+    settle_many,
+]

@@ -2,6 +2,7 @@
 
 from dagster import AssetSelection, define_asset_job
 
+from portfolio_platform.defs.monitoring.assets import watch_alerts
 from portfolio_platform.defs.sensors import watches
 from portfolio_platform.defs.sensors.feed_sensor import feed_sensor
 
@@ -17,5 +18,10 @@ SENSORS = [
         watches.MARKET,
         [recompute],
         "Market data changed: metrics, weights, states and plans, from the first stage affected.",
+    ),
+    feed_sensor(
+        watches.ALERTS,
+        [watch_alerts],
+        "Facts or rules changed: alerts, where there are rules.",
     ),
 ]

@@ -27,10 +27,11 @@ _EVENTS_PER_READ = 10_000
 
 @dataclass
 class Look:
-    """Outcome of one look: runs to request, and what to say when there are none."""
+    """Outcome of one look: runs to request, what to say when there are none, what stays open."""
 
     requests: list[RunRequest] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    open: bool = False
 
     @property
     def message(self) -> str:
@@ -60,7 +61,7 @@ def look(watch: Watch, instance: DagsterInstance, database_url: str) -> Look:
         try:
             consumer.acquire()
         except LeaseHeld as held:
-            return Look(said=[str(held)])
+            return Look(said=[str(held)], open=True)
         try:
             return _look(watch, instance, conn, consumer, transport)
         except LeaseHeld as held:
@@ -89,6 +90,7 @@ def _look(
             found.requests += [request for _, request in settled.launches.values()]
         if settled.launches or settled.waiting:
             found.said += settled.waiting
+            found.open = True
             return found
         _close(watch, conn, consumer, transport, batch, settled)
         found.said.append(

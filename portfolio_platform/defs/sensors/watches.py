@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from portfolio_platform.defs.sensors.watch import FULL_RUNS, Launch, Unit, Watch, Work
-from portfolio_platform.store import affected, coverage, requests
+from portfolio_platform.store import affected, alerts, coverage, requests
 from portfolio_platform.store.affected import RequestTable
 from portfolio_platform.store.feed import Event, Position
 
@@ -75,6 +75,13 @@ def market_work(conn: Connection, events: Sequence[Event]) -> Found:
         for asset in CHAIN[stage:]:
             found[asset].add(event.position)
     return found
+
+
+def alert_work(conn: Connection, events: Sequence[Event]) -> Found:
+    """The evaluation of alert rules, where there are any."""
+    if not alerts.has_rules(conn):
+        return {}
+    return {"alerts": {event.position for event in events}}
 
 
 def _uncovered_assets(conn: Connection, work: Work) -> set[str]:
@@ -201,6 +208,26 @@ MARKET = Watch(
     needed=_uncovered_assets,
     all_keys=lambda conn: CHAIN,
     launch=partial(_assets, "recompute"),
+    whole=True,
+    waits_for=FULL_RUNS,
+)
+
+ALERTS = Watch(
+    consumer="alerts_concerned",
+    tables=frozenset(
+        {
+            "token_prices",
+            "market_bars",
+            "pool_states",
+            "lending_reserves",
+            "versions",
+            "alert_rules",
+        }
+    ),
+    resolve=alert_work,
+    needed=_uncovered_assets,
+    all_keys=lambda conn: ("alerts",),
+    launch=lambda batch_id, unit, todo: Launch("watch_alerts"),
     whole=True,
     waits_for=FULL_RUNS,
 )
