@@ -120,7 +120,7 @@ def _main_job(started: float) -> dict[str, Any]:
             reader.join(5)
     seconds = time.monotonic() - started
     failures = {
-        event.step_key: event.step_failure_data.error.message.strip()
+        event.step_key: _root_cause(event.step_failure_data.error)
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error
     }
@@ -130,6 +130,13 @@ def _main_job(started: float) -> dict[str, Any]:
         "failures": failures,
         "seconds_to_weights": round(seconds, 2),
     }
+
+
+def _root_cause(error: Any) -> str:
+    """What first went wrong, in one line."""
+    while error.cause is not None:
+        error = error.cause
+    return str(error.message).strip()
 
 
 def _watch(instance: Any, shown: Any, total: int, done: threading.Event) -> None:
