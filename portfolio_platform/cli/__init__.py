@@ -275,7 +275,7 @@ def localnet_advance(
 
 @app.command()
 def listen() -> None:
-    """Recompute at once what a change affects, until interrupted; the sensors are the safety net."""
+    """Recompute at once what a change affects; the sensors are the safety net."""
     from portfolio_platform.cli.listen import run_listen
     from portfolio_platform.settings import Settings
 

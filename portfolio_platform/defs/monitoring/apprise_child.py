@@ -17,7 +17,7 @@ from portfolio_platform.defs.monitoring.addresses import is_public
 from portfolio_platform.defs.monitoring.webhooks import NotSent
 
 _SECONDS = 45
-_FORBIDDEN = "notifications must not reach"
+_refused: list[str] = []
 
 
 def _refuse_private(event: str, arguments: tuple[Any, ...]) -> None:
@@ -29,7 +29,8 @@ def _refuse_private(event: str, arguments: tuple[Any, ...]) -> None:
         except ValueError:
             allowed = False
         if not allowed:
-            raise PermissionError(f"{address!r} is an address that {_FORBIDDEN}")
+            _refused.append(f"{address!r} is an address that notifications must not reach")
+            raise PermissionError(_refused[-1])
     elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
         raise PermissionError("notifications do not start programs")
 
@@ -58,9 +59,8 @@ def main() -> int:
         return 0
     sys.addaudithook(_refuse_private)
     sent = bool(sender.notify(title=request["title"], body=request["body"]))
-    reason = "; ".join(said[-2:]) or "the service did not take it"
-    forbidden = any(_FORBIDDEN in line for line in said)
-    sys.stdout.write(json.dumps({"sent": sent, "final": forbidden, "reason": reason}))
+    reason = "; ".join(_refused[:1] or said[-2:]) or "the service did not take it"
+    sys.stdout.write(json.dumps({"sent": sent, "final": bool(_refused), "reason": reason}))
     return 0
 
 
