@@ -54,6 +54,15 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SOLANA_RPC_URLS", "PORTFOLIO_RPC_URLS"),
         description="Comma-separated JSON-RPC endpoints, best first. Unset: the local chain.",
     )
+    rpc_requests_per_10s: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests per endpoint and ten seconds. Unset: the public endpoints' limit of "
+        "100; none for a loopback address.",
+    )
+    rpc_requests_per_method_per_10s: int | None = Field(
+        default=None, ge=1, description="The same per method. Unset: 40."
+    )
     ws_url: str | None = Field(
         default=None,
         validation_alias=AliasChoices("SOLANA_WS_URL", "PORTFOLIO_WS_URL"),
@@ -113,6 +122,21 @@ class Settings(BaseSettings):
         description="Fernet keys (newest first, comma-separated) that encrypt users' notification "
         "channels. Unset: a key kept under the home.",
     )
+    sensor_interval_seconds: int = Field(
+        default=5, ge=0, description="Seconds between two looks of a sensor at the change feed."
+    )
+    sensor_max_attempts: int = Field(
+        default=3, ge=1, description="Runs of the same work before its events are set aside."
+    )
+    sensor_retry_seconds: float = Field(
+        default=10.0, ge=0, description="Wait after a first failed run; doubled after each further."
+    )
+    sensor_silence_seconds: float = Field(
+        default=60.0, gt=0, description="A started run without any sign of life is then dead."
+    )
+    sensor_launch_grace_seconds: float = Field(
+        default=30.0, gt=0, description="A requested run that did not appear is then asked again."
+    )
     demo_seed: int = Field(default=7, description="Seed of the demo market.")
     max_price_age_seconds: float = Field(
         default=120.0, gt=0, description="Older oracle prices are refused."
@@ -122,6 +146,20 @@ class Settings(BaseSettings):
     )
     max_price_deviation: float = Field(
         default=0.05, gt=0, description="Largest accepted gap between oracle and pool."
+    )
+    max_price_age_slots: int = Field(
+        default=600, gt=0, description="Oracle prices of older slots are refused."
+    )
+    min_price_depth: float = Field(
+        default=100.0,
+        ge=0,
+        description="US dollars that must at least move a pool by 1 %; thinner ones are refused.",
+    )
+    reference_interval: Literal["1m", "1h", "1d"] = Field(
+        default="1h", description="Bars whose newest clean close is a voice beside the chain's."
+    )
+    reference_max_intervals: int = Field(
+        default=2, ge=1, description="Older closes, in intervals, are no voice any more."
     )
     stale_after_seconds: float = Field(
         default=7200.0, gt=0, description="Results older than this are served as stale."

@@ -100,7 +100,7 @@ async def listen(settings: Settings, say: Say, stop: asyncio.Event) -> None:
     hearing = asyncio.create_task(_hear(source(settings, say), named))
     stopping = asyncio.create_task(stop.wait())
     try:
-        await _attend_until(stopping, hearing, named, listener)
+        await _attend_until(stopping, hearing, named, listener, settings)
     finally:
         for task in (hearing, stopping):
             task.cancel()
@@ -118,8 +118,9 @@ async def _attend_until(
     hearing: asyncio.Task[None],
     named: asyncio.Queue[str],
     listener: Listener,
+    settings: Settings,
 ) -> None:
-    watches = registry.located()
+    watches = [(location, watch.tuned(settings)) for location, watch in registry.located()]
     patience = _IDLE
     while not stopping.done():
         call = asyncio.create_task(named.get())

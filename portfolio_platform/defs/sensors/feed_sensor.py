@@ -19,8 +19,6 @@ from portfolio_platform.defs.sensors.watch import Watch
 from portfolio_platform.settings import Settings
 from portfolio_platform.store.database import connect
 
-INTERVAL_SECONDS = 5
-
 
 def feed_sensor(watch: Watch, jobs: Sequence[Any], description: str) -> SensorDefinition:
     """A sensor that settles what `watch` is about, whenever the feed has something new."""
@@ -28,13 +26,14 @@ def feed_sensor(watch: Watch, jobs: Sequence[Any], description: str) -> SensorDe
     @sensor(
         name=watch.consumer,
         jobs=list(jobs),
-        minimum_interval_seconds=INTERVAL_SECONDS,
+        minimum_interval_seconds=Settings().sensor_interval_seconds,
         default_status=DefaultSensorStatus.RUNNING,
         description=description,
     )
     def evaluate(context: SensorEvaluationContext) -> SensorResult:
-        url = Settings().resolve_database_url()
-        found = look(watch, context.instance, url)
+        settings = Settings()
+        url = settings.resolve_database_url()
+        found = look(watch.tuned(settings), context.instance, url)
         partitions = _in_step(watch, context, found.requests, url)
         return SensorResult(
             run_requests=found.requests,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg import Connection
 
+from portfolio_platform.settings import Settings
 from portfolio_platform.store.feed import Event, Position
 
 Work = Mapping[str, Collection[Position]]
@@ -130,6 +131,19 @@ class Watch:
     give_up: Callable[[Connection, Collection[str], str], None] | None = None
     partitions: str | None = None
     policy: Policy = field(default_factory=Policy)
+
+    def tuned(self, settings: Settings) -> Watch:
+        """The same watch under the bounds of the settings."""
+        return replace(
+            self,
+            policy=replace(
+                self.policy,
+                max_attempts=settings.sensor_max_attempts,
+                first_delay=settings.sensor_retry_seconds,
+                silence=settings.sensor_silence_seconds,
+                launch_grace=settings.sensor_launch_grace_seconds,
+            ),
+        )
 
     def units(self, keys: Sequence[str]) -> list[Unit]:
         """The first division of a batch's keys into runs."""
