@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pandas as pd
@@ -234,6 +234,55 @@ def last_observed(conn: Connection, series_id: int, bar_interval: str) -> dateti
         (series_id, bar_interval),
     ).fetchone()
     return None if row is None else row[0]
+
+
+class Close(NamedTuple):
+    """The newest clean close of a series, in its quote per token."""
+
+    series_id: int
+    mint: str
+    instrument: str
+    quote: str
+    observed_at: datetime
+    close: float
+
+
+def newest_closes(
+    conn: Connection,
+    bar_interval: str,
+    now: datetime,
+    max_intervals: int,
+    as_of: datetime | None = None,
+) -> list[Close]:
+    """Newest clean close of each series that closed within `max_intervals` intervals before `now`.
+
+    The newest version of each bar counts: one that was clean once and is flagged now is passed
+    over for the bar before it.
+    """
+    length = INTERVALS[bar_interval]
+    rows = conn.execute(
+        """
+        select distinct on (n.series_id)
+            n.series_id, s.mint, s.instrument, s.quote, n.observed_at, n.close
+        from (
+            select distinct on (b.series_id, b.observed_at) b.*
+            from public.market_bars as b
+            where b.bar_interval = %(interval)s
+              and b.observed_at between %(first)s and %(last)s
+              and (%(as_of)s::timestamptz is null or b.recorded_at <= %(as_of)s)
+            order by b.series_id, b.observed_at, b.recorded_at desc
+        ) as n join public.bar_series as s using (series_id)
+        where n.state = 'clean' and n.close is not null
+        order by n.series_id, n.observed_at desc
+        """,
+        {
+            "interval": bar_interval,
+            "first": now - (max_intervals + 1) * length,
+            "last": now - length,
+            "as_of": as_of,
+        },
+    ).fetchall()
+    return [Close(*row) for row in rows]
 
 
 def batches_of(

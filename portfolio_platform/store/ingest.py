@@ -1,30 +1,21 @@
-"""Writing what the chain said: universe, account bytes, and the facts decoded from them.
-
-Facts are append-only. Storing the same decode of the same bytes again writes nothing; a decoder
-that now reads them differently adds a row with a later ``recorded_at``.
-"""
+"""What the chain said: the universe, the bytes of its accounts, and which were read together."""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-FACT_TABLES = {
-    "token_prices": ("public", "price_id"),
-    "pool_states": ("public", "pool_state_id"),
-    "lending_reserves": ("public", "reserve_id"),
-    "stake_pool_rates": ("public", "rate_id"),
-    "wallet_holdings": ("public", "holding_id"),
-    "quarantine": ("chain", "quarantine_id"),
-}
+from portfolio_platform.store import bulk
+
+ROWS_PER_LOAD = 2_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,10 @@ class AccountRow:
 
 
 def save_tokens(conn: Connection, tokens: Iterable[Mapping[str, Any]]) -> int:
-    """Insert or refresh tokens; a row that would not change is left alone (and not logged)."""
+    """Insert or refresh tokens; a row that would not change is left alone (and not logged).
+
+    Decimals that were read from the mint's own account (see `describe_mints`) stay.
+    """
     changed = 0
     with conn.cursor() as cursor:
         for token in tokens:
@@ -52,7 +46,9 @@ def save_tokens(conn: Connection, tokens: Iterable[Mapping[str, Any]]) -> int:
                         %(token_group)s, %(token_program)s, %(history_symbol)s, %(extensions)s)
                 on conflict (mint) do update set
                     symbol = excluded.symbol, name = excluded.name,
-                    decimals = coalesce(excluded.decimals, t.decimals),
+                    decimals = case when t.token_program is null
+                                    then coalesce(excluded.decimals, t.decimals)
+                                    else t.decimals end,
                     is_stable = excluded.is_stable,
                     token_group = coalesce(excluded.token_group, t.token_group),
                     token_program = coalesce(excluded.token_program, t.token_program),
@@ -61,7 +57,9 @@ def save_tokens(conn: Connection, tokens: Iterable[Mapping[str, Any]]) -> int:
                 where (t.symbol, t.name, t.decimals, t.is_stable, t.token_group, t.token_program,
                        t.history_symbol, t.extensions)
                     is distinct from
-                      (excluded.symbol, excluded.name, coalesce(excluded.decimals, t.decimals),
+                      (excluded.symbol, excluded.name,
+                       case when t.token_program is null
+                            then coalesce(excluded.decimals, t.decimals) else t.decimals end,
                        excluded.is_stable, coalesce(excluded.token_group, t.token_group),
                        coalesce(excluded.token_program, t.token_program),
                        coalesce(excluded.history_symbol, t.history_symbol),
@@ -80,6 +78,32 @@ def save_tokens(conn: Connection, tokens: Iterable[Mapping[str, Any]]) -> int:
             )
             changed += cursor.rowcount
     return changed
+
+
+def describe_mints(conn: Connection, mints: Sequence[Mapping[str, Any]]) -> int:
+    """Keep what mint accounts say of their tokens; how many tokens changed.
+
+    Parameters
+    ----------
+    mints : sequence of mappings
+        ``mint, symbol`` (for a token that is not known yet), ``decimals, token_program,
+        extensions``.
+    """
+    return sum(
+        conn.execute(
+            """
+            insert into public.tokens as t (mint, symbol, decimals, token_program, extensions)
+            values (%(mint)s, %(symbol)s, %(decimals)s, %(token_program)s, %(extensions)s)
+            on conflict (mint) do update set
+                decimals = excluded.decimals, token_program = excluded.token_program,
+                extensions = t.extensions || excluded.extensions
+            where (t.decimals, t.token_program, t.extensions) is distinct from
+                  (excluded.decimals, excluded.token_program, t.extensions || excluded.extensions)
+            """,
+            {**one, "extensions": Jsonb(dict(one["extensions"]))},
+        ).rowcount
+        for one in {one["mint"]: one for one in mints}.values()
+    )
 
 
 def register_token(conn: Connection, mint: str, symbol: str) -> None:
@@ -157,39 +181,117 @@ def save_accounts(
 ) -> dict[tuple[str, int], int]:
     """Store account bytes, once per content; ``snapshot_id`` by (pubkey, slot)."""
     ids: dict[tuple[str, int], int] = {}
-    with conn.cursor() as cursor:
-        digests = [hashlib.sha256(account.data).hexdigest() for account in accounts]
-        cursor.executemany(
-            "insert into chain.account_data (sha256, data) values (%s, %s) on conflict do nothing",
-            sorted({d: a.data for d, a in zip(digests, accounts, strict=True)}.items()),
-        )
-        slots = [account.slot for account in accounts]
-        if slots:
-            cursor.execute(
-                "select ops.ensure_slots('account_snapshots', %s, %s)", (min(slots), max(slots))
-            )
-        for digest, account in zip(digests, accounts, strict=True):
-            cursor.execute(
-                """
-                insert into chain.account_snapshots
-                    (pubkey, owner, lamports, slot, sha256, observed_at)
-                values (%s, %s, %s, %s, %s, %s)
-                on conflict (pubkey, slot, sha256) do update set sha256 = excluded.sha256
-                returning snapshot_id
-                """,
-                (
-                    account.pubkey,
-                    account.owner,
-                    account.lamports,
-                    account.slot,
-                    digest,
-                    observed_at,
-                ),
-            )
-            row = cursor.fetchone()
-            assert row is not None
-            ids[account.pubkey, account.slot] = int(row[0])
+    for start in range(0, len(accounts), ROWS_PER_LOAD):
+        ids |= _save_accounts(conn, accounts[start : start + ROWS_PER_LOAD], observed_at)
     return ids
+
+
+def _save_accounts(
+    conn: Connection, accounts: Sequence[AccountRow], observed_at: datetime
+) -> dict[tuple[str, int], int]:
+    digests = [hashlib.sha256(account.data).hexdigest() for account in accounts]
+    contents = {d: a.data for d, a in zip(digests, accounts, strict=True)}
+    known = conn.execute(
+        "select sha256 from chain.account_data where sha256 = any (%s)", (list(contents),)
+    )
+    for (digest,) in known:
+        del contents[digest]
+    bulk.upsert(
+        conn,
+        "chain.account_data",
+        {"sha256": list(contents), "data": list(contents.values())},
+        conflict=("sha256",),
+    )
+    bulk.upsert(
+        conn,
+        "chain.account_snapshots",
+        {
+            "pubkey": [account.pubkey for account in accounts],
+            "owner": [account.owner for account in accounts],
+            "lamports": [account.lamports for account in accounts],
+            "slot": [account.slot for account in accounts],
+            "sha256": digests,
+            "observed_at": [observed_at] * len(accounts),
+        },
+        conflict=("pubkey", "slot", "sha256"),
+        last_wins=True,
+    )
+    found = conn.execute(
+        """
+        select s.pubkey, s.slot, s.snapshot_id
+        from unnest(%s::text[], %s::bigint[], %s::text[]) as k (pubkey, slot, sha256)
+        join chain.account_snapshots as s using (pubkey, slot, sha256)
+        """,
+        (
+            [account.pubkey for account in accounts],
+            [account.slot for account in accounts],
+            digests,
+        ),
+    )
+    return {(pubkey, slot): int(number) for pubkey, slot, number in found}
+
+
+@dataclass(frozen=True)
+class ReadTogether:
+    """A watched account with what was read beside it in one call, at one slot.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        ``snapshot_id`` of every account that was there.
+    absent : tuple of str
+        Accounts that were asked for and are not there.
+    optional : tuple of str
+        Those of them that may rightly be absent.
+    """
+
+    slot: int
+    ids: tuple[int, ...]
+    absent: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+def save_fetch(
+    conn: Connection,
+    slot: int,
+    observed_at: datetime,
+    groups: Mapping[str, ReadTogether],
+    *,
+    ids: Iterable[int] = (),
+    absent: Sequence[tuple[str, int, str]] = (),
+    epoch: int | None = None,
+    whole: bool = True,
+    numbering: int = 0,
+) -> uuid.UUID:
+    """Record that these account rows were read for one purpose; its name.
+
+    Parameters
+    ----------
+    ids : iterable of int
+        Account rows that stand in no group.
+    absent : sequence of (pubkey, slot, why)
+        Accounts that were asked for and are not there.
+    whole : bool
+        Whether it is the whole universe.
+    """
+    fetch_id = uuid.uuid4()
+    seen = set(ids).union(*(group.ids for group in groups.values()))
+    conn.execute(
+        "insert into chain.fetches (fetch_id, slot, snapshot_ids, absent, epoch, observed_at, "
+        "groups, whole, numbering) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            fetch_id,
+            slot,
+            sorted(seen),
+            Jsonb([list(one) for one in absent]),
+            epoch,
+            observed_at,
+            Jsonb({anchor: asdict(group) for anchor, group in groups.items()}),
+            whole,
+            numbering,
+        ),
+    )
+    return fetch_id
 
 
 def save_snapshot(
@@ -201,93 +303,108 @@ def save_snapshot(
     absent: Sequence[tuple[str, int, str]] = (),
     epoch: int | None = None,
 ) -> tuple[uuid.UUID, dict[tuple[str, int], int]]:
-    """Store account bytes, once per content, and one row per (account, slot, content).
-
-    Parameters
-    ----------
-    absent : sequence of (pubkey, slot, why)
-        Accounts that were asked for and are not there.
+    """Store the bytes of accounts that were read together, and that they were.
 
     Returns
     -------
     fetch_id : UUID
-        Names this fetch; the facts of one fetch are decoded together.
     ids : dict of (pubkey, slot) to int
         ``snapshot_id`` of each account row.
     """
-    fetch_id = uuid.uuid4()
     ids = save_accounts(conn, accounts, observed_at)
-    with conn.cursor() as cursor:
-        cursor.execute(
-            "insert into chain.fetches (fetch_id, slot, snapshot_ids, absent, epoch, observed_at) "
-            "values (%s, %s, %s, %s, %s, %s)",
-            (
-                fetch_id,
-                slot,
-                sorted(ids.values()),
-                Jsonb([list(one) for one in absent]),
-                epoch,
-                observed_at,
-            ),
-        )
-    return fetch_id, ids
+    return save_fetch(
+        conn, slot, observed_at, {}, ids=ids.values(), absent=absent, epoch=epoch
+    ), ids
 
 
-def _typed(value: Any) -> sql.Composable:
-    """A placeholder whose type does not depend on the value (a list of small ints is bigint[])."""
-    if isinstance(value, Jsonb):
-        return sql.SQL("%s::jsonb")
-    if isinstance(value, list):
-        numbers = any(isinstance(one, int) for one in value)
-        return sql.SQL("%s::bigint[]" if numbers else "%s::text[]")
-    return sql.Placeholder()
+@dataclass(frozen=True)
+class FetchHead:
+    """A stored fetch without its bytes.
 
-
-def save_facts(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Append decoded facts; a row equal to one already stored is not written again.
-
-    Parameters
-    ----------
-    table : str
-        One of `FACT_TABLES`.
-    rows : sequence of mappings
-        Column names to values; jsonb values as plain dict or list.
-
-    Returns
-    -------
-    list of int
-        Identity of each fact, stored now or before, in the order of `rows`.
+    ``numbering`` counts how often the slots have begun again; ``recorded_at`` is when the
+    database learnt it.
     """
-    schema, identity = FACT_TABLES[table]
-    name = sql.Identifier(schema, table)
-    ids: list[int] = []
-    with conn.cursor() as cursor:
-        for row in rows:
-            columns = [sql.Identifier(column) for column in row]
-            values = [Jsonb(v) if isinstance(v, dict) else v for v in row.values()]
-            same = sql.SQL(" and ").join(
-                sql.SQL("{} is not distinct from {}").format(column, _typed(v))
-                for column, v in zip(columns, values, strict=True)
-            )
-            cursor.execute(
-                sql.SQL(
-                    "with known as (select {id} as id from {table} where {same} limit 1), "
-                    "added as (insert into {table} ({columns}) select {values} "
-                    "          where not exists (select 1 from known) returning {id} as id) "
-                    "select id from known union all select id from added"
-                ).format(
-                    id=sql.Identifier(identity),
-                    table=name,
-                    same=same,
-                    columns=sql.SQL(", ").join(columns),
-                    values=sql.SQL(", ").join(sql.Placeholder() for _ in columns),
-                ),
-                values + values,
-            )
-            found = cursor.fetchone()
-            assert found is not None
-            ids.append(int(found[0]))
-    return ids
+
+    fetch_id: uuid.UUID
+    slot: int
+    epoch: int | None
+    observed_at: datetime
+    recorded_at: datetime
+    numbering: int
+    absent: tuple[tuple[str, int, str], ...]
+    snapshot_ids: tuple[int, ...]
+    groups: Mapping[str, ReadTogether]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """How far the chain has been read."""
+
+    slot: int
+    observed_at: datetime
+    numbering: int
+
+
+def newest_fetch(conn: Connection) -> Newest | None:
+    """Newest slot of the present numbering, whether of a whole fetch or not."""
+    row = conn.execute(
+        "select slot, observed_at, numbering from chain.fetches "
+        "where numbering = (select max(numbering) from chain.fetches) "
+        "order by slot desc, observed_at desc limit 1"
+    ).fetchone()
+    return None if row is None else Newest(*row)
+
+
+def fetch_head(
+    conn: Connection, as_of: datetime | None = None, fetch_id: uuid.UUID | None = None
+) -> FetchHead | None:
+    """The newest whole fetch known at `as_of`, or the named one; None before the first."""
+    row = conn.execute(
+        """
+        select fetch_id, slot, epoch, observed_at, recorded_at, numbering, absent, snapshot_ids,
+               groups
+        from chain.fetches
+        where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
+          and case when %(fetch_id)s::uuid is null then whole else fetch_id = %(fetch_id)s end
+        order by observed_at desc, slot desc, recorded_at desc limit 1
+        """,
+        {"as_of": as_of, "fetch_id": fetch_id},
+    ).fetchone()
+    if row is None:
+        return None
+    groups = {
+        anchor: ReadTogether(
+            group["slot"], tuple(group["ids"]), tuple(group["absent"]), tuple(group["optional"])
+        )
+        for anchor, group in row[8].items()
+    }
+    return FetchHead(
+        fetch_id=row[0],
+        slot=row[1],
+        epoch=row[2],
+        observed_at=row[3],
+        recorded_at=row[4],
+        numbering=row[5],
+        absent=tuple((pubkey, slot, why) for pubkey, slot, why in row[6]),
+        snapshot_ids=tuple(row[7]),
+        groups=groups,
+    )
+
+
+def accounts_of(conn: Connection, snapshot_ids: Iterable[int]) -> list[dict[str, Any]]:
+    """Account rows with their bytes: ``snapshot_id, pubkey, owner, lamports, slot, sha256, data``.
+
+    Rows whose bytes were pruned are left out.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """
+            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, s.sha256, d.data
+            from chain.account_snapshots as s join chain.account_data as d using (sha256)
+            where s.snapshot_id = any (%s) order by s.pubkey, s.slot
+            """,
+            (sorted(snapshot_ids),),
+        ).fetchall()
 
 
 @dataclass(frozen=True)
@@ -305,29 +422,11 @@ class StoredFetch:
 def latest_fetch(
     conn: Connection, as_of: datetime | None = None, fetch_id: uuid.UUID | None = None
 ) -> StoredFetch | None:
-    """The newest fetch known at `as_of` (or the named one); None before the first.
-
-    Each account is a dict of ``snapshot_id, pubkey, owner, lamports, slot, sha256, data``.
-    """
-    head = conn.execute(
-        """
-        select fetch_id, slot, epoch, observed_at, absent, snapshot_ids from chain.fetches
-        where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
-          and (%(fetch_id)s::uuid is null or fetch_id = %(fetch_id)s)
-        order by observed_at desc, slot desc, recorded_at desc limit 1
-        """,
-        {"as_of": as_of, "fetch_id": fetch_id},
-    ).fetchone()
+    """The newest whole fetch known at `as_of` (or the named one) with all its bytes."""
+    head = fetch_head(conn, as_of, fetch_id)
     if head is None:
         return None
-    with conn.cursor(row_factory=dict_row) as cursor:
-        accounts = cursor.execute(
-            """
-            select s.snapshot_id, s.pubkey, s.owner, s.lamports, s.slot, s.sha256, d.data
-            from chain.account_snapshots as s join chain.account_data as d using (sha256)
-            where s.snapshot_id = any (%s) order by s.pubkey, s.slot
-            """,
-            (head[5],),
-        ).fetchall()
-    absent = tuple((pubkey, slot, why) for pubkey, slot, why in head[4])
-    return StoredFetch(head[0], head[1], head[2], head[3], absent, tuple(accounts))
+    accounts = tuple(accounts_of(conn, head.snapshot_ids))
+    return StoredFetch(
+        head.fetch_id, head.slot, head.epoch, head.observed_at, head.absent, accounts
+    )

@@ -6,6 +6,7 @@ there yet, whatever time it is about.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ def _rows(conn: Connection, query: str, **parameters: Any) -> list[dict[str, Any
 
 
 def prices(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
-    """Every source's price in the newest judged snapshot, refused ones included.
+    """Every source's last price since the universe was judged as a whole, refused ones included.
 
     Columns ``price_id, mint, source, pubkey, slot, price, confidence, depth, verdict, reasons,
     observed_at, sha256``.
@@ -31,13 +32,40 @@ def prices(conn: Connection, as_of: datetime | None = None) -> list[dict[str, An
             p.price_id, p.mint, p.source, p.pubkey, p.slot, p.price, p.confidence, p.depth,
             p.verdict, p.reasons, p.observed_at, s.sha256
         from public.token_prices as p join chain.account_snapshots as s using (snapshot_id)
-        where p.observed_at = (select max(observed_at) from public.token_prices
-                               where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s))
+        where p.observed_at >= (select w.observed_at from public.token_prices as w
+                                where w.whole and (%(as_of)s::timestamptz is null
+                                                   or w.recorded_at <= %(as_of)s)
+                                order by w.observed_at desc limit 1)
           and (%(as_of)s::timestamptz is null or p.recorded_at <= %(as_of)s)
-        order by p.mint, p.pubkey, p.source, p.recorded_at desc, p.price_id desc
+        order by p.mint, p.pubkey, p.source, p.observed_at desc, p.recorded_at desc,
+                 p.price_id desc
         """,
         as_of=as_of,
     )
+
+
+def judged_slots(
+    conn: Connection, pubkeys: Iterable[str], numbering: int, before: datetime
+) -> dict[str, int]:
+    """Newest slot at which each account's price was judged, by what was known before a moment.
+
+    Slots of an earlier numbering (see `chain.fetches`) are not compared with the present ones.
+    """
+    rows = conn.execute(
+        """
+        select k.pubkey, n.slot
+        from unnest(%(pubkeys)s::text[]) as k (pubkey)
+        cross join lateral (
+            select p.slot from public.token_prices as p
+            where p.pubkey = k.pubkey and p.recorded_at < %(before)s
+              and p.recorded_at >= (select min(f.recorded_at) from chain.fetches as f
+                                    where f.numbering = %(numbering)s)
+            order by p.slot desc limit 1
+        ) as n
+        """,
+        {"pubkeys": sorted(pubkeys), "numbering": numbering, "before": before},
+    )
+    return dict(rows.fetchall())
 
 
 def pools(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
@@ -50,7 +78,7 @@ def pools(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any
             observed_at
         from public.pool_states
         where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
-        order by pubkey, slot desc, recorded_at desc, pool_state_id desc
+        order by pubkey, observed_at desc, slot desc, recorded_at desc, pool_state_id desc
         """,
         as_of=as_of,
     )
@@ -63,7 +91,7 @@ def reserves(conn: Connection, as_of: datetime | None = None) -> list[dict[str, 
         """
         select distinct on (pubkey) * from public.lending_reserves
         where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
-        order by pubkey, slot desc, recorded_at desc, reserve_id desc
+        order by pubkey, observed_at desc, slot desc, recorded_at desc, reserve_id desc
         """,
         as_of=as_of,
     )
@@ -76,7 +104,7 @@ def stake_rates(conn: Connection, as_of: datetime | None = None) -> list[dict[st
         """
         select distinct on (pubkey) * from public.stake_pool_rates
         where (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s)
-        order by pubkey, slot desc, recorded_at desc, rate_id desc
+        order by pubkey, observed_at desc, slot desc, recorded_at desc, rate_id desc
         """,
         as_of=as_of,
     )
@@ -114,7 +142,7 @@ def staking_yields(conn: Connection, as_of: datetime | None = None) -> dict[str,
 
 
 def holdings(conn: Connection, wallet: str, as_of: datetime | None = None) -> list[dict[str, Any]]:
-    """Balances of a wallet at its newest slot."""
+    """Balances of a wallet when it was last read."""
     return _rows(
         conn,
         """
@@ -122,7 +150,7 @@ def holdings(conn: Connection, wallet: str, as_of: datetime | None = None) -> li
         from public.wallet_holdings as h join chain.account_snapshots as s using (snapshot_id)
         where h.wallet = %(wallet)s
           and (%(as_of)s::timestamptz is null or h.recorded_at <= %(as_of)s)
-          and h.slot = (select max(slot) from public.wallet_holdings
+          and h.observed_at = (select max(observed_at) from public.wallet_holdings
                         where wallet = %(wallet)s
                           and (%(as_of)s::timestamptz is null or recorded_at <= %(as_of)s))
         order by token_account, h.recorded_at desc, holding_id desc

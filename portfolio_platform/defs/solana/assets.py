@@ -20,9 +20,12 @@ def account_snapshots(context: AssetExecutionContext, platform: Platform) -> Mat
         fetch = snapshots.fetch_accounts(conn, settings, universe)
     return MaterializeResult(
         metadata={
-            **fetch.snapshot.metadata,
+            **fetch.metadata,
             "universe": universe.name,
-            "missing": fetch.unreadable,
+            "missing": table(
+                [{"pubkey": one.pubkey, "reason": one.error} for one in fetch.unreadable],
+                ["pubkey", "reason"],
+            ),
             "endpoints": table(
                 fetch.endpoints, list(fetch.endpoints[0]) if fetch.endpoints else []
             ),
@@ -35,8 +38,8 @@ def token_prices(platform: Platform) -> MaterializeResult:
     """Prices from oracles, pools and stake pools, each with the verdict of the gates."""
     with platform.connect() as conn:
         stored = facts.stored_snapshot(conn)
-        refused = facts.quarantine_refused(conn, stored)
-        verdicts = facts.save_prices(conn, stored, platform.settings)
+        refused = facts.quarantine_refused(conn, stored).rows
+        judged = facts.save_prices(conn, stored, platform.settings)
     rows = [
         {
             "symbol": getattr(stored.universe.token(one.mint), "symbol", one.mint[:6]),
@@ -46,13 +49,14 @@ def token_prices(platform: Platform) -> MaterializeResult:
             "verdict": one.verdict,
             "reasons": ", ".join(one.reasons),
         }
-        for one in verdicts
+        for one in judged.rows
     ]
     return MaterializeResult(
         metadata={
-            "slot": stored.snapshot.slot,
-            "accepted": sum(one.verdict == "accepted" for one in verdicts),
-            "refused": sum(one.verdict == "refused" for one in verdicts),
+            "slot": stored.slot,
+            "written": judged.written,
+            "accepted": sum(one.verdict == "accepted" for one in judged.rows),
+            "refused": sum(one.verdict == "refused" for one in judged.rows),
             "undecoded_accounts": len(refused),
             "prices": table(rows, ["symbol", "source", "price", "depth", "verdict", "reasons"]),
             "quarantine": table(refused, ["pubkey", "reason"]),
@@ -64,7 +68,7 @@ def token_prices(platform: Platform) -> MaterializeResult:
 def pool_states(platform: Platform) -> MaterializeResult:
     """State of every pool, exact enough to quote trades to the base unit."""
     with platform.connect() as conn:
-        rows = facts.save_pools(conn, facts.stored_snapshot(conn))
+        rows = facts.save_pools(conn, facts.stored_snapshot(conn)).rows
     return MaterializeResult(
         metadata={
             "pools": len(rows),
@@ -80,7 +84,7 @@ def pool_states(platform: Platform) -> MaterializeResult:
 def lending_reserves(platform: Platform) -> MaterializeResult:
     """Lending reserves: available liquidity, utilization, supply and borrow rates."""
     with platform.connect() as conn:
-        rows = facts.save_reserves(conn, facts.stored_snapshot(conn))
+        rows = facts.save_reserves(conn, facts.stored_snapshot(conn)).rows
     columns = ["pubkey", "mint", "utilization", "supply_apr", "borrow_apr"]
     return MaterializeResult(metadata={"reserves": len(rows), "states": table(rows, columns)})
 
@@ -89,7 +93,7 @@ def lending_reserves(platform: Platform) -> MaterializeResult:
 def stake_pool_rates(platform: Platform) -> MaterializeResult:
     """Exchange rates of liquid staking tokens."""
     with platform.connect() as conn:
-        rows = facts.save_stake_rates(conn, facts.stored_snapshot(conn))
+        rows = facts.save_stake_rates(conn, facts.stored_snapshot(conn)).rows
     return MaterializeResult(
         metadata={"stake_pools": len(rows), "rates": table(rows, ["pubkey", "mint", "rate"])}
     )
@@ -99,7 +103,7 @@ def stake_pool_rates(platform: Platform) -> MaterializeResult:
 def wallet_holdings(platform: Platform) -> MaterializeResult:
     """Balances of the watched wallets, both token programs and native SOL."""
     with platform.connect() as conn:
-        rows = facts.save_holdings(conn, facts.stored_snapshot(conn))
+        rows = facts.save_holdings(conn, facts.stored_snapshot(conn)).rows
     return MaterializeResult(
         metadata={
             "balances": len(rows),

@@ -1,251 +1,123 @@
-"""Stored bytes to facts: prices with their verdicts, pools, reserves, stake rates, holdings.
+"""Stored bytes to facts: pools, reserves, stake rates, holdings, and what was refused.
 
-Everything here reads the newest stored fetch, so a decoder fix is one materialisation: the bytes
-stay, new rows with a later ``recorded_at`` appear.
+Everything here reads a stored fetch, so a decoder fix is one materialisation: the bytes stay, new
+rows with a later ``recorded_at`` appear, and nothing where nothing changed.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from psycopg import Connection
 
 from portfolio_platform.amm import AmmError, AmmPool
+from portfolio_platform.defs.solana.prices import save_prices
+from portfolio_platform.defs.solana.stored import (
+    Landed,
+    NoSnapshot,
+    StoredFetch,
+    StoredPart,
+    stored_snapshot,
+)
+from portfolio_platform.defs.solana.tokens import save_mints
 from portfolio_platform.settings import Settings
-from portfolio_platform.solana.decoded import Decoded, Refused
-from portfolio_platform.solana.discovery import dependencies
+from portfolio_platform.solana.decoded import Refused
 from portfolio_platform.solana.holdings import wallet_holdings
 from portfolio_platform.solana.pools import build_pools
-from portfolio_platform.solana.price_points import collect, group_decimals, pool_price
-from portfolio_platform.solana.prices import GateSettings, PriceVerdict, judge
-from portfolio_platform.solana.snapshot import AccountRecord, Group, Snapshot
-from portfolio_platform.solana.universe import Universe
-from portfolio_platform.store import ingest
+from portfolio_platform.solana.price_points import group_decimals, pool_price
+from portfolio_platform.store.facts import save_facts
+
+__all__ = [
+    "NoSnapshot",
+    "StoredFetch",
+    "StoredPart",
+    "land_facts",
+    "quarantine_refused",
+    "save_holdings",
+    "save_mints",
+    "save_pools",
+    "save_prices",
+    "save_reserves",
+    "save_stake_rates",
+    "stored_snapshot",
+]
 
 
-class NoSnapshot(RuntimeError):
-    """Nothing has been fetched yet."""
+def land_facts(conn: Connection, stored: StoredFetch, settings: Settings) -> dict[str, int]:
+    """Everything that the bytes of a fetch say; how many rows of each table are new."""
+    refused = quarantine_refused(conn, stored)
+    prices = save_prices(conn, stored, settings)
+    return {
+        "quarantine": refused.written,
+        "token_prices": prices.written,
+        "tokens": save_mints(conn, stored).written,
+        "pool_states": save_pools(conn, stored).written,
+        "lending_reserves": save_reserves(conn, stored).written,
+        "stake_pool_rates": save_stake_rates(conn, stored).written,
+        "wallet_holdings": save_holdings(conn, stored).written,
+    }
 
 
-@dataclass(frozen=True)
-class StoredSnapshot:
-    """The newest stored fetch, as the snapshot it was, with the ids of its rows."""
-
-    fetch_id: UUID
-    snapshot: Snapshot
-    universe: Universe
-    ids: Mapping[tuple[str, int], int]
-
-    def id_of(self, pubkey: str, slot: int) -> int:
-        """``snapshot_id`` of an account row."""
-        return self.ids[pubkey, slot]
-
-    @cached_property
-    def decoded(self) -> dict[tuple[str, int], Decoded | Refused]:
-        """Every account, decoded once."""
-        return {(one.pubkey, one.slot): one.decode() for one in self.snapshot.accounts}
+Row = dict[str, Any]
 
 
-def stored_snapshot(
-    conn: Connection, as_of: datetime | None = None, fetch_id: UUID | None = None
-) -> StoredSnapshot:
-    """Restore the newest fetch known at `as_of`, or the named one.
-
-    Raises
-    ------
-    NoSnapshot
-        There is none: materialise ``account_snapshots`` first.
-    """
-    fetch = ingest.latest_fetch(conn, as_of, fetch_id)
-    described = ingest.universe(conn)
-    if fetch is None or described is None:
-        raise NoSnapshot("no account has been fetched yet; materialise account_snapshots first")
-    universe = Universe.model_validate(described)
-    records = [
-        AccountRecord(
-            pubkey=row["pubkey"],
-            owner=row["owner"],
-            lamports=None if row["lamports"] is None else int(row["lamports"]),
-            data=bytes(row["data"]),
-            sha256=row["sha256"],
-            slot=row["slot"],
-        )
-        for row in fetch.accounts
-    ]
-    records += [
-        AccountRecord(pubkey, None, None, b"", "", slot, error=why)
-        for pubkey, slot, why in fetch.absent
-    ]
-    slots = [one.slot for one in records]
-    return StoredSnapshot(
-        fetch_id=fetch.fetch_id,
-        snapshot=Snapshot(
-            slot=max(slots),
-            oldest_slot=min(slots),
-            block_time=fetch.observed_at,
-            epoch=fetch.epoch,
-            accounts=tuple(records),
-            groups=groups_of(tuple(records), universe),
-        ),
-        universe=universe,
-        ids={(row["pubkey"], row["slot"]): row["snapshot_id"] for row in fetch.accounts},
-    )
+def _save(
+    conn: Connection,
+    table: str,
+    stored: StoredFetch,
+    rows_of: Callable[[StoredPart], list[Row]],
+) -> Landed[Row]:
+    """Store the rows of each part before the next part's bytes are read."""
+    rows: list[Row] = []
+    written = 0
+    for part in stored.parts():
+        some = rows_of(part)
+        written += save_facts(conn, table, some).written
+        rows += some
+    return Landed(rows, written)
 
 
-def groups_of(records: tuple[AccountRecord, ...], universe: Universe) -> dict[str, Group]:
-    """Each watched account with what it depends on, at the slot where they stand together."""
-    at_slot: dict[int, set[str]] = defaultdict(set)
-    by_key: dict[str, AccountRecord] = {}
-    for record in records:
-        at_slot[record.slot].add(record.pubkey)
-        by_key.setdefault(record.pubkey, record)
-    groups = {}
-    for account in universe.accounts:
-        anchor = by_key.get(account.pubkey)
-        if anchor is None:
-            continue
-        answer = anchor.decode()
-        needs = dependencies(account.pubkey, answer) if isinstance(answer, Decoded) else None
-        keys = (account.pubkey, *(needs.all if needs else ()))
-        # An anchor read in several calls stands in the call that holds its dependencies.
-        slot = max(
-            (one for one, present in at_slot.items() if account.pubkey in present),
-            key=lambda one: len(at_slot[one].intersection(keys)),
-        )
-        present = tuple(key for key in dict.fromkeys(keys) if key in at_slot[slot])
-        optional = frozenset(needs.optional if needs else ())
-        groups[account.pubkey] = Group(account.pubkey, present, optional, slot)
-    return groups
-
-
-def gates(settings: Settings) -> GateSettings:
-    """Thresholds of the price gates from the platform's settings."""
-    return GateSettings(
-        max_age_seconds=settings.max_price_age_seconds,
-        max_confidence=settings.max_price_confidence,
-        max_deviation=settings.max_price_deviation,
-    )
-
-
-def quarantine_refused(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:
+def quarantine_refused(conn: Connection, stored: StoredFetch) -> Landed[Row]:
     """Quarantine every account that no decoder reads; returns what was refused."""
-    refused = [
-        {
-            "snapshot_id": stored.ids[record.pubkey, record.slot],
-            "pubkey": record.pubkey,
-            "owner": record.owner,
-            "slot": record.slot,
-            "sha256": record.sha256,
-            "reason": answer.reason,
-            "observed_at": stored.snapshot.block_time,
-        }
-        for record in stored.snapshot.accounts
-        if record.error is None
-        and isinstance(answer := stored.decoded[record.pubkey, record.slot], Refused)
-    ]
-    ingest.save_facts(conn, "quarantine", refused)
-    return refused
 
-
-def save_prices(conn: Connection, stored: StoredSnapshot, settings: Settings) -> list[PriceVerdict]:
-    """Judge every price of the snapshot and store it with its verdict.
-
-    A refused oracle is quarantined with the reasons as well.
-    """
-    snapshot = stored.snapshot
-    verdicts = judge(
-        collect(snapshot, stored.universe),
-        gates(settings),
-        now=snapshot.block_time,
-        hub=stored.universe.hub,
-    )
-    known = {token.mint for token in stored.universe.tokens}
-    for one in verdicts:
-        if one.mint not in known:
-            ingest.register_token(conn, one.mint, one.mint[:6])
-    ingest.save_facts(
-        conn,
-        "token_prices",
-        [
+    def rows_of(part: StoredPart) -> list[Row]:
+        return [
             {
-                "mint": one.mint,
-                "source": one.source,
-                "pubkey": one.pubkey,
-                "snapshot_id": stored.id_of(one.pubkey, one.slot),
-                "slot": one.slot,
-                "price": one.price,
-                "confidence": one.confidence,
-                "published_at": one.published_at,
-                "age_slots": one.age_slots,
-                "age_seconds": one.age_seconds,
-                "depth": one.depth,
-                "verdict": one.verdict,
-                "reasons": list(one.reasons),
-                "observed_at": snapshot.block_time,
+                "snapshot_id": part.ids[record.pubkey, record.slot],
+                "pubkey": record.pubkey,
+                "owner": record.owner,
+                "slot": record.slot,
+                "sha256": record.sha256,
+                "reason": answer.reason,
+                "observed_at": stored.block_time,
             }
-            for one in verdicts
-        ],
-    )
-    oracles = {one.pubkey for one in stored.universe.by_role("oracle")}
-    ingest.save_facts(
-        conn,
-        "quarantine",
-        [
-            {
-                "snapshot_id": stored.id_of(one.pubkey, one.slot),
-                "pubkey": one.pubkey,
-                "owner": None,
-                "slot": one.slot,
-                "sha256": one.sha256,
-                "reason": f"price refused: {', '.join(one.reasons)}",
-                "observed_at": snapshot.block_time,
-            }
-            for one in verdicts
-            if one.verdict == "refused" and one.pubkey in oracles
-        ],
-    )
-    return verdicts
+            for record in part.snapshot.accounts
+            if record.error is None
+            and isinstance(answer := part.decoded[record.pubkey, record.slot], Refused)
+        ]
+
+    return _save(conn, "quarantine", stored, rows_of)
 
 
-def _anchors(stored: StoredSnapshot, role: str) -> list[tuple[AccountRecord, Decoded, str | None]]:
-    """Decoded accounts of a role with the mint they are about, at the slot of their group."""
-    found = []
-    for account in stored.universe.accounts:
-        group = stored.snapshot.groups.get(account.pubkey)
-        if account.role != role or group is None:
-            continue
-        record = stored.snapshot.get(account.pubkey, group.slot)
-        if record is None or record.error is not None:
-            continue
-        answer = stored.decoded[record.pubkey, record.slot]
-        if isinstance(answer, Decoded):
-            found.append((record, answer, account.mint))
-    return found
-
-
-def save_pools(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:
+def save_pools(conn: Connection, stored: StoredFetch) -> Landed[Row]:
     """Pool states that can be quoted, and for the others the reason why not.
 
     Depth is what moves the price by 50 and 100 bps, in whole quote tokens of the pool's price
     point (its US dollar value where the quote is the hub).
     """
-    addresses = [
-        one.pubkey
-        for one in stored.universe.by_role("pool")
-        if one.pubkey in stored.snapshot.groups
-    ]
-    built, refused = build_pools(stored.snapshot, addresses)
-    decimals = stored.universe.decimals
+    return _save(conn, "pool_states", stored, pool_rows)
+
+
+def pool_rows(part: StoredPart) -> list[Row]:
+    """State of every pool in a part."""
+    anchors = part.anchors("pool")
+    built, refused = build_pools(part.snapshot, [record.pubkey for record, _, _ in anchors])
+    decimals = part.universe.decimals
     rows = []
-    for record, answer, _ in _anchors(stored, "pool"):
-        group = stored.snapshot.group(record.pubkey)
+    for record, answer, _ in anchors:
+        group = part.snapshot.group(record.pubkey)
         pool = built.get(record.pubkey)
         known = decimals | group_decimals(group)
         spot = pool_price(answer, group, known)
@@ -257,11 +129,9 @@ def save_pools(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]
                 "kind": answer.kind,
                 "mint_a": mint_a,
                 "mint_b": mint_b,
-                "snapshot_id": stored.id_of(record.pubkey, record.slot),
+                "snapshot_id": part.id_of(record.pubkey, record.slot),
                 "account_ids": [
-                    stored.id_of(one.pubkey, one.slot)
-                    for one in group.values()
-                    if one.error is None
+                    part.id_of(one.pubkey, one.slot) for one in group.values() if one.error is None
                 ],
                 "slot": record.slot,
                 "spot_price": spot.price if spot else None,
@@ -270,10 +140,9 @@ def save_pools(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]
                 "depth_100bps": depths[1],
                 "refused": None if pool else str(refused[record.pubkey]),
                 "state": pool.to_json() if pool else {},
-                "observed_at": stored.snapshot.block_time,
+                "observed_at": part.snapshot.block_time,
             }
         )
-    ingest.save_facts(conn, "pool_states", rows)
     return rows
 
 
@@ -296,74 +165,78 @@ def _fee_bps(pool: AmmPool) -> float | None:
     return round(float(1 - kept) * 10_000, 6)
 
 
-def save_reserves(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:
+def save_reserves(conn: Connection, stored: StoredFetch) -> Landed[Row]:
     """Lending reserves: what is free, what is lent, at which rates."""
-    rows = []
-    for record, answer, _ in _anchors(stored, "reserve"):
-        derived = answer.derived
-        rows.append(
+
+    def rows_of(part: StoredPart) -> list[Row]:
+        return [
             {
                 "pubkey": record.pubkey,
                 "program": record.owner,
                 "mint": answer.values["mint"],
-                "snapshot_id": stored.id_of(record.pubkey, record.slot),
+                "snapshot_id": part.id_of(record.pubkey, record.slot),
                 "slot": record.slot,
-                "available": int(derived["available"]),
-                "borrowed": int(derived["borrowed"]),
-                "utilization": derived["utilization"],
-                "supply_apr": derived["supply_apr"],
-                "borrow_apr": derived["borrow_apr"],
-                "observed_at": stored.snapshot.block_time,
+                "available": int(answer.derived["available"]),
+                "borrowed": int(answer.derived["borrowed"]),
+                "utilization": answer.derived["utilization"],
+                "supply_apr": answer.derived["supply_apr"],
+                "borrow_apr": answer.derived["borrow_apr"],
+                "observed_at": stored.block_time,
             }
-        )
-    ingest.save_facts(conn, "lending_reserves", rows)
-    return rows
+            for record, answer, _ in part.anchors("reserve")
+        ]
+
+    return _save(conn, "lending_reserves", stored, rows_of)
 
 
-def save_stake_rates(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:
+def save_stake_rates(conn: Connection, stored: StoredFetch) -> Landed[Row]:
     """Exchange rates of liquid staking tokens."""
-    rows = []
-    for record, answer, mint in _anchors(stored, "stake_pool"):
-        values = answer.values
-        spl = answer.kind == "spl_stake_pool"
-        supply = values["pool_token_supply"] if spl else values["msol_supply"]
-        rate = answer.derived.get("rate")
-        lamports = (
-            values["total_lamports"]
-            if spl
-            else values["msol_price"] * values["msol_supply"] // 2**32
-        )
-        rows.append(
-            {
-                "pubkey": record.pubkey,
-                "mint": mint,
-                "snapshot_id": stored.id_of(record.pubkey, record.slot),
-                "slot": record.slot,
-                "rate": rate,
-                "total_lamports": lamports,
-                "supply": supply,
-                "observed_at": stored.snapshot.block_time,
-            }
-        )
-    ingest.save_facts(conn, "stake_pool_rates", rows)
-    return rows
+
+    def rows_of(part: StoredPart) -> list[Row]:
+        rows = []
+        for record, answer, mint in part.anchors("stake_pool"):
+            values = answer.values
+            spl = answer.kind == "spl_stake_pool"
+            supply = values["pool_token_supply"] if spl else values["msol_supply"]
+            lamports = (
+                values["total_lamports"]
+                if spl
+                else values["msol_price"] * values["msol_supply"] // 2**32
+            )
+            rows.append(
+                {
+                    "pubkey": record.pubkey,
+                    "mint": mint,
+                    "snapshot_id": part.id_of(record.pubkey, record.slot),
+                    "slot": record.slot,
+                    "rate": answer.derived.get("rate"),
+                    "total_lamports": lamports,
+                    "supply": supply,
+                    "observed_at": stored.block_time,
+                }
+            )
+        return rows
+
+    return _save(conn, "stake_pool_rates", stored, rows_of)
 
 
-def save_holdings(conn: Connection, stored: StoredSnapshot) -> list[dict[str, Any]]:
+def save_holdings(conn: Connection, stored: StoredFetch) -> Landed[Row]:
     """Balances of the watched wallets."""
     wallets = [one.pubkey for one in stored.universe.by_role("wallet")]
-    rows = [
-        {
-            "wallet": one.wallet,
-            "mint": one.mint,
-            "token_account": one.token_account,
-            "amount": one.amount,
-            "frozen": one.frozen,
-            "snapshot_id": stored.id_of(one.token_account, one.slot),
-            "slot": one.slot,
-            "observed_at": stored.snapshot.block_time,
-        }
-        for one in wallet_holdings(stored.snapshot, wallets)
-    ]
-    ingest.save_facts(conn, "wallet_holdings", rows)
-    return rows
+
+    def rows_of(part: StoredPart) -> list[Row]:
+        return [
+            {
+                "wallet": one.wallet,
+                "mint": one.mint,
+                "token_account": one.token_account,
+                "amount": one.amount,
+                "frozen": one.frozen,
+                "snapshot_id": part.id_of(one.token_account, one.slot),
+                "slot": one.slot,
+                "observed_at": stored.block_time,
+            }
+            for one in wallet_holdings(part.snapshot, wallets)
+        ]
+
+    return _save(conn, "wallet_holdings", stored, rows_of)
