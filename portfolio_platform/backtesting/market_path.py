@@ -67,7 +67,7 @@ class MarketPath:
             inverse,
             self.tradable,
             self.settle,
-            self.settle.any(axis=1),
+            np.asarray(self.settle.any(axis=1)),
             self.income,
             self.adv,
             self.volatility,
