@@ -12,9 +12,8 @@ from portfolio_platform_tests.defs.ingestion_world import (
     metadata,
     world,
 )
-from portfolio_platform_tests.store.postgres import cluster, fresh_database
 
-__all__ = ["chain_process", "cluster", "fresh_database", "world"]
+__all__ = ["chain_process", "world"]
 
 FACTS = ("token_prices", "pool_states", "lending_reserves", "stake_pool_rates", "wallet_holdings")
 
