@@ -29,6 +29,7 @@ from portfolio_platform.store.embedded import EmbeddedServer, locks
 
 PREFIX = "portfolio-tests-"
 TEMPLATE = "template_migrated"
+SMALL_WAL = {"max_wal_size": "128MB", "min_wal_size": "32MB"}
 _numbers = itertools.count()
 
 
@@ -72,13 +73,21 @@ class Database:
         return row[0]
 
 
+def scratch() -> Path:
+    """Where throw-away clusters lie: in memory when there is a gigabyte of it, ten times faster."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30:
+        return memory
+    return Path(tempfile.gettempdir())
+
+
 def _home(testrun: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{testrun}"
+    return scratch() / f"{PREFIX}{os.getuid()}-{testrun}"
 
 
 def _sweep() -> None:
     """Remove clusters that killed test runs left behind; those in use hold a lock."""
-    for home in Path(tempfile.gettempdir()).glob(f"{PREFIX}{os.getuid()}-*"):
+    for home in scratch().glob(f"{PREFIX}{os.getuid()}-*"):
         with contextlib.suppress(OSError):
             if time.time() - home.stat().st_mtime > 600:
                 (home / "postgres").rmdir()
@@ -99,7 +108,10 @@ def _sweep() -> None:
 
 def start_cluster(testrun: str, major: int = 16, *, sync: bool = False) -> EmbeddedServer:
     """Join the throw-away cluster of a test run, starting it when needed."""
-    return EmbeddedServer.ensure(_home(testrun), major, sync=sync)
+    if sync:  # for measurements: on a disk, and flushed
+        home = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{testrun}"
+        return EmbeddedServer.ensure(home, major)
+    return EmbeddedServer.ensure(_home(testrun), major, sync=False, settings=SMALL_WAL)
 
 
 def stop_cluster(server: EmbeddedServer) -> None:

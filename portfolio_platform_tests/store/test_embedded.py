@@ -25,22 +25,50 @@ from portfolio_platform.store.embedded import (
     process,
 )
 from portfolio_platform.store.embedded import cluster as clusters
+from portfolio_platform_tests.store.postgres import scratch
 
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root drops to another account")
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A home the service account can enter; its server is stopped at the end."""
-    path = Path(tempfile.mkdtemp(prefix="pp-home-"))
+def new_home() -> Path:
+    """A directory that the service account can enter."""
+    path = Path(tempfile.mkdtemp(prefix="pp-home-", dir=scratch()))
     path.chmod(0o755)
-    yield path
+    return path
+
+
+def remove(path: Path) -> None:
     for major in (16, 18):
         server = EmbeddedServer.attach(path, major)
         if server is not None:
             server.shutdown()
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty home; its server is stopped at the end."""
+    path = new_home()
+    yield path
+    remove(path)
+
+
+@pytest.fixture(scope="module")
+def created() -> Iterator[Path]:
+    """A home whose cluster was created and stopped."""
+    path = new_home()
+    with EmbeddedServer.ensure(path, sync=False):
+        pass
+    yield path
+    remove(path)
+
+
+@pytest.fixture
+def used(home: Path, created: Path) -> Path:
+    """A home with a cluster that was stopped, for tests that are not about creating one."""
+    subprocess.run(["cp", "-a", f"{created}/postgres", str(home)], check=True)
+    return home
 
 
 def admin(server: EmbeddedServer, transport: str = "socket") -> psycopg.Connection[tuple]:
@@ -99,10 +127,10 @@ def test_start_stop_start_keeps_rows_port_and_passwords(home: Path) -> None:
         assert (server.port, server.password()) == first
 
 
-def test_the_socket_is_private_and_tcp_wants_the_password(home: Path) -> None:
-    with EmbeddedServer.ensure(home, sync=False) as server:
+def test_the_socket_is_private_and_tcp_wants_the_password(used: Path) -> None:
+    with EmbeddedServer.ensure(used, sync=False) as server:
         assert stat.S_IMODE(server.socket_dir.stat().st_mode) == 0o700
-        assert stat.S_IMODE((home / "postgres/16/credentials.json").stat().st_mode) == 0o600
+        assert stat.S_IMODE((used / "postgres/16/credentials.json").stat().st_mode) == 0o600
         with admin(server, "tcp") as connection:
             listening = connection.execute("show listen_addresses").fetchone()
         assert listening == ("127.0.0.1",)
@@ -113,16 +141,16 @@ def test_the_socket_is_private_and_tcp_wants_the_password(home: Path) -> None:
             server.password("nobody")
 
 
-def test_the_last_client_out_stops_the_server(home: Path) -> None:
-    first = EmbeddedServer.ensure(home, sync=False)
-    second = EmbeddedServer.ensure(home, sync=False)
+def test_the_last_client_out_stops_the_server(used: Path) -> None:
+    first = EmbeddedServer.ensure(used, sync=False)
+    second = EmbeddedServer.ensure(used, sync=False)
     assert first.pid == second.pid
     assert first.stop() is False
     assert first.stop() is False
     with admin(second) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     assert second.stop() is True
-    assert EmbeddedServer.attach(home) is None
+    assert EmbeddedServer.attach(used) is None
 
 
 def test_starters_at_once_end_with_one_server_and_as_many_clients(home: Path) -> None:
@@ -140,21 +168,21 @@ def test_starters_at_once_end_with_one_server_and_as_many_clients(home: Path) ->
     assert EmbeddedServer.attach(home) is None
 
 
-def test_a_killed_owner_leaves_an_orphan_that_the_next_start_takes_over(home: Path) -> None:
-    owner = python(HOLD, home)
+def test_a_killed_owner_leaves_an_orphan_that_the_next_start_takes_over(used: Path) -> None:
+    owner = python(HOLD, used)
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
     owner.kill()
     owner.wait()
-    with EmbeddedServer.ensure(home, sync=False) as server:
+    with EmbeddedServer.ensure(used, sync=False) as server:
         assert server.pid == pid
         with admin(server) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
-    assert EmbeddedServer.attach(home) is None
+    assert EmbeddedServer.attach(used) is None
 
 
-def test_a_killed_server_comes_back_with_every_committed_row(home: Path) -> None:
-    with EmbeddedServer.ensure(home) as server:
+def test_a_killed_server_comes_back_with_every_committed_row(used: Path) -> None:
+    with EmbeddedServer.ensure(used) as server:
         with admin(server) as connection:
             connection.execute("create table kept (value int)")
             for value in range(20):
@@ -162,14 +190,14 @@ def test_a_killed_server_comes_back_with_every_committed_row(home: Path) -> None
         pid = server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        until(lambda: restarted(home, pid))
+        until(lambda: restarted(used, pid))
         with admin(server) as connection:
             assert connection.execute("select count(*) from kept").fetchone() == (20,)
         assert "was not properly shut down" in server.log_file.read_text()
 
 
-def test_a_zombie_postmaster_is_not_mistaken_for_a_server(home: Path) -> None:
-    with EmbeddedServer.ensure(home, sync=False):
+def test_a_zombie_postmaster_is_not_mistaken_for_a_server(used: Path) -> None:
+    with EmbeddedServer.ensure(used, sync=False):
         pass
     parent = python(
         """
@@ -180,18 +208,18 @@ def test_a_zombie_postmaster_is_not_mistaken_for_a_server(home: Path) -> None:
         sys.stdin.readline()  # never waits for its child
         os._exit(0)
         """,
-        home,
+        used,
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    found = clusters.find(home, 16)
+    found = clusters.find(used, 16)
     assert found is not None
     until(lambda: process.await_running(found, deadline=20, progress=None) is not None)
     os.kill(pid, signal.SIGKILL)
     until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     try:
-        assert EmbeddedServer.attach(home) is None
-        with EmbeddedServer.ensure(home, sync=False) as server:
+        assert EmbeddedServer.attach(used) is None
+        with EmbeddedServer.ensure(used, sync=False) as server:
             assert server.pid not in (None, pid)
             with admin(server) as connection:
                 assert connection.execute("select 1").fetchone() == (1,)
@@ -199,8 +227,8 @@ def test_a_zombie_postmaster_is_not_mistaken_for_a_server(home: Path) -> None:
         parent.communicate("\n", timeout=20)
 
 
-def test_a_stale_pid_file_that_names_a_stranger_is_survived(home: Path) -> None:
-    with EmbeddedServer.ensure(home, sync=False) as server:
+def test_a_stale_pid_file_that_names_a_stranger_is_survived(used: Path) -> None:
+    with EmbeddedServer.ensure(used, sync=False) as server:
         pid_file = server.data_dir / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
         owner = pid_file.stat()
@@ -208,8 +236,8 @@ def test_a_stale_pid_file_that_names_a_stranger_is_survived(home: Path) -> None:
     try:
         pid_file.write_text("\n".join([str(stranger.pid), *lines[1:6], "", lines[7]]) + "\n")
         os.chown(pid_file, owner.st_uid, owner.st_gid)
-        assert EmbeddedServer.attach(home) is None
-        with EmbeddedServer.ensure(home, sync=False) as server:
+        assert EmbeddedServer.attach(used) is None
+        with EmbeddedServer.ensure(used, sync=False) as server:
             assert server.pid not in (None, stranger.pid)
         assert stranger.poll() is None
     finally:
@@ -217,41 +245,41 @@ def test_a_stale_pid_file_that_names_a_stranger_is_survived(home: Path) -> None:
         stranger.wait()
 
 
-def test_the_daemon_outlives_its_starter_and_restarts_the_server(home: Path) -> None:
+def test_the_daemon_outlives_its_starter_and_restarts_the_server(used: Path) -> None:
     up = python(
         """
         from portfolio_platform.store.embedded import EmbeddedServer
         print(EmbeddedServer.ensure(Path(sys.argv[1]), daemon=True).pid)
         """,
-        home,
+        used,
     )
     output, _ = up.communicate(timeout=60)
     pid = int(output)
-    server = EmbeddedServer.attach(home)
+    server = EmbeddedServer.attach(used)
     assert server is not None
     assert server.pid == pid
-    with EmbeddedServer.ensure(home) as client:
+    with EmbeddedServer.ensure(used) as client:
         assert client.pid == pid
     assert server.pid == pid, "a client that leaves does not stop the daemon's server"
     os.kill(pid, signal.SIGKILL)
-    until(lambda: restarted(home, pid))
-    again = EmbeddedServer.ensure(home, daemon=True)
+    until(lambda: restarted(used, pid))
+    again = EmbeddedServer.ensure(used, daemon=True)
     assert again.pid not in (None, pid)
-    daemon = int((home / "postgres/16/daemon.pid").read_text())
+    daemon = int((used / "postgres/16/daemon.pid").read_text())
     again.shutdown()
-    assert EmbeddedServer.attach(home) is None
+    assert EmbeddedServer.attach(used) is None
     until(lambda: not psutil.pid_exists(daemon) or psutil.Process(daemon).status() == "zombie")
 
 
-def test_shutdown_is_not_undone_by_a_supervisor_elsewhere(home: Path) -> None:
-    owner = python(HOLD, home)
+def test_shutdown_is_not_undone_by_a_supervisor_elsewhere(used: Path) -> None:
+    owner = python(HOLD, used)
     assert owner.stdout is not None
     owner.stdout.readline()
-    server = EmbeddedServer.attach(home)
+    server = EmbeddedServer.attach(used)
     assert server is not None
     server.shutdown()
     time.sleep(0.5)
-    assert EmbeddedServer.attach(home) is None
+    assert EmbeddedServer.attach(used) is None
     owner.communicate("\n", timeout=30)
     assert owner.returncode == 0
 
@@ -294,11 +322,11 @@ def test_an_interrupted_initdb_is_started_over(home: Path) -> None:
     assert not partial.exists()
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(home: Path) -> None:
+def test_a_server_that_cannot_start_says_why_and_leaves_nothing(used: Path) -> None:
     with pytest.raises(EmbeddedServerError, match="unrecognized configuration parameter"):
-        EmbeddedServer.ensure(home, sync=False, settings={"no_such_setting": "1"})
-    assert EmbeddedServer.attach(home) is None
-    with EmbeddedServer.ensure(home, sync=False) as server:
+        EmbeddedServer.ensure(used, sync=False, settings={"no_such_setting": "1"})
+    assert EmbeddedServer.attach(used) is None
+    with EmbeddedServer.ensure(used, sync=False) as server:
         assert server.pid is not None
 
 
@@ -357,7 +385,7 @@ def test_an_ordinary_user_runs_it_and_root_joins_as_that_user() -> None:
     import pwd
 
     nobody = pwd.getpwnam("nobody")
-    place = Path(tempfile.mkdtemp(prefix="pp-nobody-"))
+    place = Path(tempfile.mkdtemp(prefix="pp-nobody-", dir=scratch()))
     os.chown(place, nobody.pw_uid, nobody.pw_gid)
     candidates = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")
     interpreter = next((path for path in candidates if nobody_may("-x", path)), None)

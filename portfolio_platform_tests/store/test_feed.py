@@ -1,7 +1,11 @@
 """Consumers of the change feed: cursor, lease, redelivery, dead letters, restore, retention."""
 
 import itertools
+import shutil
+import subprocess
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -9,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portfolio_platform.store import feed
-from portfolio_platform_tests.store.postgres import Database
+from portfolio_platform.store import feed, floor
+from portfolio_platform.store.embedded import EmbeddedServer
+from portfolio_platform_tests.store.postgres import Database, scratch
 
 _ids = itertools.count()
 
@@ -266,7 +271,7 @@ def test_only_the_service_role_may_touch_the_feed(database: Database) -> None:
             "from pg_proc as p where p.pronamespace = 'public'::regnamespace "
             "and (p.proname = 'change_feed' or p.proname like 'feed%')"
         ).fetchall()
-    assert len(found) == 11
+    assert len(found) == 12
     assert {tuple(roles) for _, roles in found} == {("service_role",)}
     with (
         database.acting_as("authenticated", uuid4()) as connection,
@@ -295,3 +300,53 @@ def test_the_transport_reconnects_after_its_backend_is_terminated(
     with pytest.raises(feed.FeedUnreachable):
         feed.read(transport)
     assert len(feed.read(transport)) == 1
+
+
+@pytest.mark.nightly
+def test_a_dump_restored_into_a_new_cluster_is_noticed_and_reconciled(
+    fresh_database: Database, transport
+) -> None:
+    """The real thing: pg_dump here, psql there, where transactions are numbered anew."""
+    add_tokens(fresh_database, 2)
+    with fresh_database.connect() as connection:  # numbers far ahead of a young cluster's
+        for _ in range(3000):
+            connection.execute("select pg_current_xact_id()")
+    add_tokens(fresh_database)
+    with feed.Consumer(transport, "metrics") as consumer:
+        assert len(consumer.poll()) == 2
+        consumer.advance()
+    old = fresh_database.server
+    home = Path(tempfile.mkdtemp(prefix="pp-home-", dir=scratch()))
+    home.chmod(0o755)
+    new = EmbeddedServer.ensure(home, sync=False)
+    try:
+        floor.lay_in(new)
+        schemas = [f"--schema={name}" for name in ("public", "chain", "ops", "partitions")]
+        dump = subprocess.run(
+            [old.binary("pg_dump"), *schemas, "--no-owner", fresh_database.url()],
+            capture_output=True,
+            check=True,
+        )
+        subprocess.run(
+            [new.binary("psql"), "-q", new.url(driver=None)],
+            input=dump.stdout,
+            capture_output=True,
+            check=True,
+        )
+        restored = Database(new, "postgres")
+        with feed.SqlTransport(restored.url()) as there:
+            consumer = feed.Consumer(there, "metrics")
+            with pytest.raises(feed.MustReconcile):
+                consumer.poll()
+            (lag,) = feed.lag(there)
+            assert lag.must_reconcile
+            watermark = consumer.begin_reconcile()
+            with restored.connect() as connection:
+                found = connection.execute("select count(*) from public.tokens").fetchone()
+            assert found == (3,)
+            consumer.reconciled(watermark)
+            mints = add_tokens(restored)
+            assert [event.keys for event in consumer.poll()] == [tuple(mints)]
+    finally:
+        new.shutdown()
+        shutil.rmtree(home)

@@ -11,12 +11,12 @@ import pytest
 from portfolio_platform.store import database as db
 from portfolio_platform.store import floor, migrate
 from portfolio_platform.store.embedded import EmbeddedServer
-from portfolio_platform_tests.store.postgres import Database
+from portfolio_platform_tests.store.postgres import Database, scratch
 
 SYSTEM_15 = Path("/usr/lib/postgresql/15")  # Debian's, where it happens to be installed
 
 
-@pytest.fixture(scope="module", params=[15, 16, 18])
+@pytest.fixture(scope="module", params=[pytest.param(15, marks=pytest.mark.nightly), 16, 18])
 def server(request, cluster: EmbeddedServer):
     if request.param == cluster.major:
         yield cluster
@@ -24,7 +24,7 @@ def server(request, cluster: EmbeddedServer):
     install = SYSTEM_15 if request.param == 15 else None
     if install is not None and not install.is_dir():
         pytest.skip(f"no PostgreSQL 15 at {SYSTEM_15}; 16 and 18 are tested everywhere")
-    home = Path(tempfile.mkdtemp(prefix="pp-home-"))
+    home = Path(tempfile.mkdtemp(prefix="pp-home-", dir=scratch()))
     home.chmod(0o755)
     started = EmbeddedServer.ensure(home, request.param, sync=False, install=install)
     yield started
