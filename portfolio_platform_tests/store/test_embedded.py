@@ -1,15 +1,10 @@
-"""The launcher of the embedded server: every way to start, share, lose and stop it."""
+"""The embedded server: every way to start, share, lose and stop it."""
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
-import sys
-import tempfile
-import textwrap
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -17,98 +12,26 @@ import psycopg
 import pytest
 
 from portfolio_platform.store.embedded import (
-    BinariesMissing,
     EmbeddedServer,
     EmbeddedServerError,
-    IncompatibleCluster,
-    binaries,
     process,
 )
 from portfolio_platform.store.embedded import cluster as clusters
-from portfolio_platform_tests.store.postgres import scratch
+from portfolio_platform_tests.store.embedded_homes import (
+    HOLD,
+    admin,
+    created,
+    home,
+    python,
+    restarted,
+    until,
+    used,
+)
+
+__all__ = ["created", "home", "used"]
+
 
 ROOT = os.geteuid() == 0
-as_root = pytest.mark.skipif(not ROOT, reason="only root drops to another account")
-
-
-def new_home() -> Path:
-    """A directory that the service account can enter."""
-    path = Path(tempfile.mkdtemp(prefix="pp-home-", dir=scratch()))
-    path.chmod(0o755)
-    return path
-
-
-def remove(path: Path) -> None:
-    for major in (16, 18):
-        server = EmbeddedServer.attach(path, major)
-        if server is not None:
-            server.shutdown()
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """An empty home; its server is stopped at the end."""
-    path = new_home()
-    yield path
-    remove(path)
-
-
-@pytest.fixture(scope="module")
-def created() -> Iterator[Path]:
-    """A home whose cluster was created and stopped."""
-    path = new_home()
-    with EmbeddedServer.ensure(path, sync=False):
-        pass
-    yield path
-    remove(path)
-
-
-@pytest.fixture
-def used(home: Path, created: Path) -> Path:
-    """A home with a cluster that was stopped, for tests that are not about creating one."""
-    subprocess.run(["cp", "-a", f"{created}/postgres", str(home)], check=True)
-    return home
-
-
-def admin(server: EmbeddedServer, transport: str = "socket") -> psycopg.Connection[tuple]:
-    url = server.url("postgres", driver=None, role="supabase_admin", transport=transport)
-    return psycopg.connect(url, autocommit=True)
-
-
-def python(
-    body: str, *arguments: object, interpreter: str = sys.executable, **options: object
-) -> subprocess.Popen[str]:
-    """Another process running `body` with the arguments in `sys.argv`."""
-    code = "import sys, time, os\nfrom pathlib import Path\n" + textwrap.dedent(body)
-    return subprocess.Popen(
-        [interpreter, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-        **options,  # type: ignore[call-overload]
-    )
-
-
-HOLD = """
-    from portfolio_platform.store.embedded import EmbeddedServer
-    server = EmbeddedServer.ensure(Path(sys.argv[1]), sync=False)
-    print(server.pid, flush=True)
-    sys.stdin.readline()
-    server.stop()
-"""
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
-
-
-def restarted(home: Path, old: int | None) -> bool:
-    server = EmbeddedServer.attach(home)
-    return server is not None and server.pid not in (None, old)
 
 
 def test_start_stop_start_keeps_rows_port_and_passwords(home: Path) -> None:
@@ -282,146 +205,3 @@ def test_shutdown_is_not_undone_by_a_supervisor_elsewhere(used: Path) -> None:
     assert EmbeddedServer.attach(used) is None
     owner.communicate("\n", timeout=30)
     assert owner.returncode == 0
-
-
-def test_a_long_path_moves_the_socket_and_clients_find_it(home: Path) -> None:
-    long = home / ("a" * 60) / ("b" * 60)
-    with EmbeddedServer.ensure(long, sync=False) as server:
-        assert len(str(server.socket_dir)) < 60
-        with admin(server) as connection:
-            assert connection.execute("select 1").fetchone() == (1,)
-        socket_dir = server.socket_dir
-        other = EmbeddedServer.attach(long)
-        assert other is not None
-        assert other.socket_dir == socket_dir
-    assert not socket_dir.exists()
-
-
-def test_other_major_versions_are_refused_and_kept_apart(home: Path) -> None:
-    with (
-        EmbeddedServer.ensure(home, 18, sync=False) as newer,
-        EmbeddedServer.ensure(home, 16, sync=False) as older,
-    ):
-        assert newer.data_dir != older.data_dir
-    version = older.data_dir / "PG_VERSION"
-    version.write_text("15\n")
-    with pytest.raises(IncompatibleCluster, match="written by PostgreSQL 15"):
-        EmbeddedServer.ensure(home, 16, sync=False)
-    with pytest.raises(BinariesMissing, match="17 is not among"):
-        EmbeddedServer.ensure(home, 17)
-
-
-def test_an_interrupted_initdb_is_started_over(home: Path) -> None:
-    partial = home / "postgres/16/data.partial"
-    partial.mkdir(parents=True)
-    (partial / "PG_VERSION").write_text("16\n")
-    for directory in (home / "postgres", home / "postgres/16"):
-        directory.chmod(0o755)
-    with EmbeddedServer.ensure(home, sync=False) as server, admin(server) as connection:
-        assert connection.execute("select 1").fetchone() == (1,)
-    assert not partial.exists()
-
-
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(used: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="unrecognized configuration parameter"):
-        EmbeddedServer.ensure(used, sync=False, settings={"no_such_setting": "1"})
-    assert EmbeddedServer.attach(used) is None
-    with EmbeddedServer.ensure(used, sync=False) as server:
-        assert server.pid is not None
-
-
-@as_root
-def test_root_drops_to_an_account_and_leaves_private_parents_alone(home: Path) -> None:
-    private = home / "private"
-    private.mkdir(mode=0o700)
-    checkout = private / "checkout" / ".portfolio"
-    with EmbeddedServer.ensure(checkout, sync=False) as server:
-        pid = server.pid
-        assert pid is not None
-        assert psutil.Process(pid).uids().real != 0
-        assert private not in server.data_dir.parents
-        assert stat.S_IMODE(private.stat().st_mode) == 0o700
-        location = server.data_dir.parent
-        with admin(server) as connection:
-            connection.execute("create table kept as select 1")
-    try:
-        with EmbeddedServer.ensure(checkout, sync=False) as server, admin(server) as connection:
-            assert server.data_dir.parent == location
-            assert connection.execute("select count(*) from kept").fetchone() == (1,)
-            server.stop(remove=True)
-        assert not location.exists()
-    finally:
-        shutil.rmtree(location, ignore_errors=True)
-
-
-@as_root
-def test_private_binaries_are_copied_not_opened_up(home: Path) -> None:
-    private = home / "venv"
-    private.mkdir(mode=0o700)
-    package = binaries.locate(16).parent
-    install = private / package.name / "pginstall"
-    shutil.copytree(package / "pginstall", install, symlinks=True)
-    shutil.copytree(package.with_name(f"{package.name}.libs"), private / f"{package.name}.libs")
-    with EmbeddedServer.ensure(home / "h", sync=False, install=install) as server:
-        pid = server.pid
-        assert pid is not None
-        running = Path(psutil.Process(pid).exe())
-    copied = running.parents[3]
-    assert copied.parent.name == binaries.SHARED
-    try:
-        assert private not in running.parents
-        assert stat.S_IMODE(private.stat().st_mode) == 0o700
-    finally:
-        shutil.rmtree(copied)
-
-
-def nobody_may(flag: str, path: str) -> bool:
-    command = ["/usr/bin/test", flag, path]
-    return subprocess.run(command, user="nobody", check=False).returncode == 0
-
-
-@as_root
-def test_an_ordinary_user_runs_it_and_root_joins_as_that_user() -> None:
-    import pwd
-
-    nobody = pwd.getpwnam("nobody")
-    place = Path(tempfile.mkdtemp(prefix="pp-nobody-", dir=scratch()))
-    os.chown(place, nobody.pw_uid, nobody.pw_gid)
-    candidates = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")
-    interpreter = next((path for path in candidates if nobody_may("-x", path)), None)
-    site = Path(psycopg.__file__).parents[1]
-    if interpreter is None or not nobody_may("-r", str(site)):
-        shutil.rmtree(place)
-        pytest.skip("the account nobody can run no interpreter of this version")
-    body = """
-        from portfolio_platform.store.embedded import EmbeddedServer
-        server = EmbeddedServer.ensure(Path(sys.argv[1]), sync=False)
-        print(os.geteuid(), server.pid, flush=True)
-        sys.stdin.readline()
-        server.stop()
-    """
-    child = python(
-        body,
-        place / "h",
-        interpreter=interpreter,
-        user=nobody.pw_uid,
-        group=nobody.pw_gid,
-        cwd="/",
-        env={"PYTHONPATH": f"{site}:{Path(__file__).parents[2]}", "PATH": "/usr/bin:/bin"},
-    )
-    try:
-        assert child.stdout is not None
-        uid, pid = map(int, child.stdout.readline().split())
-        assert uid == nobody.pw_uid
-        assert psutil.Process(pid).uids().real == nobody.pw_uid
-        with EmbeddedServer.ensure(place / "h", sync=False) as server:
-            assert server.pid == pid
-            assert server.service_user == "nobody"
-            with admin(server, "tcp") as connection:
-                assert connection.execute("select 1").fetchone() == (1,)
-        child.communicate("\n", timeout=60)
-        assert child.returncode == 0
-        assert EmbeddedServer.attach(place / "h") is None
-    finally:
-        child.kill()
-        shutil.rmtree(place)

@@ -99,7 +99,8 @@ def remembered_port(cluster: Cluster) -> int | None:
 
 def _socket_directory(cluster: Cluster) -> Path:
     directory = cluster.storage / "run"
-    if len(os.fsencode(directory / ".s.PGSQL.65535.lock")) <= SOCKET_PATH_LIMIT:
+    fits = len(os.fsencode(directory / ".s.PGSQL.65535.lock")) <= SOCKET_PATH_LIMIT
+    if fits and not set(str(directory)) & set(",'\"\\"):  # server and libpq take lists of places
         return cluster.user.directory(directory, 0o700)
     short = Path(tempfile.mkdtemp(prefix="pp-"))
     short.chmod(0o700)

@@ -6,6 +6,7 @@ client; with `daemon=True` a supervising process is one of the clients until `do
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -107,7 +108,7 @@ class EmbeddedServer:
         home = home.expanduser().absolute()
         if daemon:
             return cls._ensure_daemon(home, major, progress, deadline)
-        lock = home / "postgres" / str(major) / "start.lock"
+        lock = _base(home, major) / "start.lock"
         waiting = None
         if progress is not None:
             tell = progress
@@ -115,7 +116,7 @@ class EmbeddedServer:
             def waiting(seconds: float) -> None:
                 tell(seconds, "another process is starting PostgreSQL")
 
-        with locks.exclusive(lock, timeout=deadline, waiting=waiting):
+        with _starting(lock, deadline, waiting):
             cluster = clusters.locate(home, major, install=install)
             clusters.create(cluster, sync=sync)
             child = None
@@ -130,7 +131,7 @@ class EmbeddedServer:
                 if found is None:
                     raise ServerDidNotStart(f"{cluster.data}/postmaster.pid is missing")
             server = cls(home, cluster, found)
-            server._client = locks.try_lock(cluster.clients_lock, shared=True)
+            server._client = _join(cluster)
             server._supervisor = Supervisor(cluster, child, sync=sync, settings=chosen)
             server._supervisor.start()
         atexit.register(server._at_exit)
@@ -150,8 +151,7 @@ class EmbeddedServer:
         cls, home: Path, major: int, progress: Progress | None, deadline: float
     ) -> Self:
         started = time.monotonic()
-        base = home / "postgres" / str(major)
-        base.mkdir(parents=True, exist_ok=True)
+        base = _base(home, major)
         daemon: subprocess.Popen[bytes] | None = None
         while True:
             held = locks.try_lock(base / "daemon.lock")
@@ -224,7 +224,7 @@ class EmbeddedServer:
         if transport == "tcp":
             secret = quote(self.password(role), safe="")
             return f"{scheme}://{role}:{secret}@127.0.0.1:{self.port}/{database}"
-        query = urlencode({"host": str(self.socket_dir), "port": self.port})
+        query = urlencode({"host": self.socket_dir, "port": self.port}, quote_via=quote)
         return f"{scheme}://{role}@/{database}?{query}"
 
     # -- leaving it ----------------------------------------------------------------------------
@@ -295,6 +295,41 @@ class EmbeddedServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _base(home: Path, major: int) -> Path:
+    """Directory of the locks, made when missing."""
+    base = home / "postgres" / str(major)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"cannot write to {home} ({error.strerror}); set PORTFOLIO_HOME to a directory that "
+            "is yours, or DATABASE_URL to a server that is already running"
+        ) from error
+    return base
+
+
+@contextlib.contextmanager
+def _starting(
+    lock: Path, deadline: float, waiting: Callable[[float], None] | None
+) -> Iterator[None]:
+    try:
+        with locks.exclusive(lock, timeout=deadline, waiting=waiting):
+            yield
+    except TimeoutError as error:
+        raise ServerDidNotStart(
+            f"another process has been starting it for too long: {error}"
+        ) from error
+
+
+def _join(cluster: Cluster) -> int:
+    """Become a client: the descriptor of the shared lock that says so."""
+    while True:
+        client = locks.try_lock(cluster.clients_lock, shared=True)
+        if client is not None:
+            return client
+        time.sleep(0.01)  # somebody is looking whether there are clients
 
 
 def _spawn_daemon(home: Path, major: int) -> subprocess.Popen[bytes]:
