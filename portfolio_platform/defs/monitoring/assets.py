@@ -54,8 +54,8 @@ def alerts(context: AssetExecutionContext, platform: Platform) -> MaterializeRes
     """Alert rules against the newest facts: raised and cleared, with hysteresis and cool-down."""
     from portfolio_platform.defs.monitoring.evaluate import evaluate
 
-    with platform.covering("alerts", context.run_id), platform.connect() as conn:
-        rows = evaluate(conn, datetime.now(UTC), context.run_id)
+    with platform.covering("alerts", context.run.run_id), platform.connect() as conn:
+        rows = evaluate(conn, datetime.now(UTC), context.run.run_id)
     changed = [row for row in rows if row["event"]]
     for row in changed:
         context.log.info(f"{row['event']}: {row['message']}")

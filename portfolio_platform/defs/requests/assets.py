@@ -14,7 +14,7 @@ GROUP = "requests"
 def _one(context: AssetExecutionContext, platform: Platform, name: str) -> MaterializeResult[Any]:
     how = keyed.BY_CONSUMER[name]
     ((_, said),) = how.materialise(
-        platform, [context.partition_key], context.run_id, context.log.info
+        platform, [context.partition_key], context.run.run_id, context.log.info
     )
     return MaterializeResult(
         metadata={
