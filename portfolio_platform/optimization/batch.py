@@ -70,6 +70,11 @@ def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
         if spec.lookback * count <= 100_000 and spec.tail.alpha * spec.lookback >= 1:
             return "cvar"
         return None
+    smooth = spec.model == "Classic" and spec.rm in {"EVaR", "MSV", "SLPM"}
+    if smooth and spec.obj in {"MinRisk", "Sharpe"}:
+        needed = spec.obj == "Sharpe" or spec.rm == "MSV"
+        if not needed or (spec.mean.method == "hist" and not spec.mean.yields):
+            return "smooth"
     plain_mean = spec.mean.method == "hist" and not spec.mean.yields
     if spec.obj == "MinRisk" or (spec.obj == "Utility" and plain_mean):
         if spec.model == "OWA":
@@ -201,6 +206,24 @@ def run(
         from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
 
         walk_risk_parity(returns, starts, window, np.full(n, 1.0 / n), weights, gaps, states)
+    elif name == "smooth":
+        from portfolio_platform.optimization.kernels import smooth
+
+        rate = spec.risk_free_rate / spec.bars_per_year
+        smooth.walk_smooth(
+            smooth.ENTROPIC if spec.rm == "EVaR" else smooth.SEMI,
+            returns,
+            starts,
+            window,
+            spec.tail.alpha,
+            spec.rm == "MSV",
+            rate if spec.rm == "SLPM" else 0.0,
+            spec.obj == "Sharpe",
+            rate,
+            weights,
+            gaps,
+            states,
+        )
     elif name == "polyhedral":
         _walk_polyhedral(spec, returns, starts, weights, gaps, states)
     elif name == "cvar":
@@ -288,6 +311,10 @@ def _dispatchers(name: str) -> tuple[object, ...]:
         from portfolio_platform.optimization.kernels.risk_parity import walk_risk_parity
 
         return (walk_risk_parity,)
+    if name == "smooth":
+        from portfolio_platform.optimization.kernels.smooth import walk_smooth
+
+        return (walk_smooth,)
     if name == "polyhedral":
         from portfolio_platform.optimization.kernels.polyhedral import walk_polyhedral
 

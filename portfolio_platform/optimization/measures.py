@@ -39,32 +39,32 @@ def entropic(x: FloatArray, alpha: float) -> float:
 
 
 def entropic_with_scale(x: FloatArray, alpha: float) -> tuple[float, float]:
-    """Return the entropic value at risk and its minimiser z, by safeguarded search in ln z."""
+    """Return the entropic value at risk and its minimiser z, by safeguarded Newton in ln z."""
     losses = -x
     worst = float(losses.max())
-    spread = worst - float(losses.min())
-    if spread <= 0:
+    gaps = losses - worst
+    z = float(-gaps.mean())
+    if z <= 0:
         return worst, 0.0
     shift = -np.log(alpha * len(x))
-
-    def value(z: float) -> float:
-        return worst + z * (np.log(np.exp((losses - worst) / z).sum()) + shift)
-
-    low, high = np.log(spread * 1e-6), np.log(spread * 1e4)
-    ratio = (np.sqrt(5.0) - 1) / 2
-    a, b = high - ratio * (high - low), low + ratio * (high - low)
-    va, vb = value(np.exp(a)), value(np.exp(b))
-    while high - low > 1e-9:
-        if va <= vb:
-            high, b, vb = b, a, va
-            a = high - ratio * (high - low)
-            va = value(np.exp(a))
-        else:
-            low, a, va = a, b, vb
-            b = low + ratio * (high - low)
-            vb = value(np.exp(b))
-    z = float(np.exp(0.5 * (low + high)))
-    return min(value(z), va, vb), z
+    low, high, level = 0.0, np.inf, 0.0
+    for _ in range(200):
+        weights = np.exp(gaps / z)
+        total = float(weights.sum())
+        mean = float(weights @ gaps) / total
+        variance = max(float(weights @ gaps**2) / total - mean**2, 0.0)
+        level = float(np.log(total)) + shift
+        slope = level - mean / z
+        low, high = (low, z) if slope > 0 else (z, high)
+        rate = variance / z**2
+        exponent = -slope / rate if rate > 1e-300 else -2.0 * np.sign(slope)
+        moved = z * float(np.exp(min(max(exponent, -2.0), 2.0)))
+        if low > 0 and high < np.inf and not low < moved < high:
+            moved = 0.5 * (low + high)
+        if abs(moved - z) <= 1e-15 * z:
+            break
+        z = moved
+    return worst + z * level, z
 
 
 _SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {

@@ -94,11 +94,13 @@ def window(spec: StrategySpec, panel: PricePanel) -> Window:
         raise NoAnswer("insufficient_history", reason, universe=listed, excluded=excluded)
 
     recent = panel.last(spec.lookback + 1)
-    prices = recent.close[:, chosen]
+    whole = chosen == list(range(len(panel.assets)))
+    prices = recent.close if whole else recent.close[:, chosen]
     ids = [panel.assets[position] for position in chosen]
     starts, kept = np.zeros(len(chosen), dtype=np.int64), []
     short = 0
-    clean = bool(np.isfinite(prices).all() and (prices > 0).all())
+    # a NaN fails the first comparison, an infinity the second
+    clean = bool(prices.min() > 0 and prices.max() < np.inf)
     if clean:
         kept = list(range(len(chosen)))
     else:
@@ -122,7 +124,8 @@ def window(spec: StrategySpec, panel: PricePanel) -> Window:
         start = int(starts[kept].max())
     columns = [chosen[position] for position in kept]
     labels = [panel.assets[column] for column in columns]
-    returns = _returns(spec, prices[start:, kept])
+    used = prices[start:] if len(kept) == len(chosen) else prices[start:, kept]
+    returns = np.ascontiguousarray(_returns(spec, used))
     stable = np.array([label in panel.stable for label in labels])
     alive = _drop_constant(returns, stable, labels, excluded)
     if spec.universe.duplicates == "keep_first":
@@ -131,8 +134,8 @@ def window(spec: StrategySpec, panel: PricePanel) -> Window:
     if not alive:
         reason = "only stablecoins are left" if stable.any() else "every price is constant"
         raise NoAnswer("empty_universe", reason, excluded=excluded)
-    if len(alive) < len(labels):
-        returns = np.ascontiguousarray(returns[:, alive])
+    # one memory layout whatever the order of the panel's columns: sums depend on it in the last bit
+    returns = np.ascontiguousarray(returns if len(alive) == len(labels) else returns[:, alive])
     if spec.winsorize is not None:
         low, high = np.nanquantile(returns, [spec.winsorize, 1 - spec.winsorize], axis=0)
         returns = np.clip(returns, low, high)
@@ -232,12 +235,19 @@ def _drop_constant(
 def _drop_duplicates(
     returns: FloatArray, alive: list[int], ids: list[str], excluded: dict[str, str]
 ) -> list[int]:
-    centred = returns[:, alive] - np.nanmean(returns[:, alive], axis=0)
-    scale = np.nansum(centred**2, axis=0)
+    held = returns if len(alive) == returns.shape[1] else returns[:, alive]
+    clean = not np.isnan(held).any()
+    mean = held.mean(axis=0) if clean else np.nanmean(held, axis=0)
+    filled = held if clean else np.where(np.isnan(held), mean, held)
+    scale = np.einsum("ij,ij->j", filled, filled) - len(filled) * mean * mean
     order = np.argsort(scale, kind="stable")
-    near = np.flatnonzero(np.diff(scale[order]) <= DUPLICATE_VARIANCE * scale[order][1:])
+    near = np.flatnonzero(np.diff(scale[order]) <= 1e-6 * np.abs(scale[order][1:]))
     if near.size == 0:
         return alive
+    suspects = sorted({int(order[i]) for i in near} | {int(order[i + 1]) for i in near})
+    centred = np.zeros_like(filled)
+    centred[:, suspects] = filled[:, suspects] - mean[suspects]
+    scale = (centred**2).sum(axis=0)
     dropped: set[int] = set()
     suspects = sorted({int(order[i]) for i in near} | {int(order[i + 1]) for i in near})
     for place, later in enumerate(suspects):
@@ -246,7 +256,7 @@ def _drop_duplicates(
                 continue
             if abs(scale[later] - scale[earlier]) > DUPLICATE_VARIANCE * scale[earlier]:
                 continue
-            product = np.nansum(centred[:, later] * centred[:, earlier])
+            product = float(centred[:, later] @ centred[:, earlier])
             if product > (1 - DUPLICATE_CORRELATION) * np.sqrt(scale[later] * scale[earlier]):
                 dropped.add(later)
                 excluded[ids[alive[later]]] = f"same returns as {ids[alive[earlier]]}"

@@ -20,6 +20,7 @@ _SPECS: dict[str, dict[str, object]] = {
     "cvar": {"rm": "CVaR"},
     "hrp": {"model": "HRP"},
     "polyhedral": {"rm": "CDaR"},
+    "smooth": {"rm": "EVaR"},
     "programme_min_variance": {"bounds": {"upper": 0.5}},
 }
 

@@ -29,9 +29,23 @@ def covers(problem: Problem) -> str | None:
         shape = spec.hierarchy
         plain = shape.codependence == "pearson" and shape.linkage != "DBHT"
         return None if plain and spec.rm in {"MV", "vol"} else "another codependence or measure"
+    if is_plain_mean_variance(problem):
+        return None if _warm("active_set", "walk_mean_variance") else "the kernel is not loaded"
     if is_small_cvar(problem):
         return None if _warm("tail_simplex", "walk_cvar") else "the compiled simplex is not loaded"
     return "no exact method"
+
+
+def is_plain_mean_variance(problem: Problem) -> bool:
+    """Whether the active set applies: long-only minimum variance or maximum Sharpe."""
+    spec = problem.spec
+    return (
+        problem.model in {"Classic", "BL", "BLB", "FM"}
+        and spec.rm == "MV"
+        and spec.obj in {"MinRisk", "Sharpe"}
+        and spec.kelly is None
+        and problem.plain
+    )
 
 
 def is_small_cvar(problem: Problem) -> bool:
@@ -61,12 +75,31 @@ def solve(problem: Problem) -> Raw:
     if problem.model == "HRP":
         weights = hierarchical_weights(problem)
         return Raw(fill(weights, problem.lower, problem.upper), "bisection")
+    if is_plain_mean_variance(problem):
+        return _mean_variance(problem)
     return _small_cvar(problem)
 
 
 def _warm(module: str, kernel: str) -> bool:
     loaded = sys.modules.get(f"{_KERNELS}.{module}")
     return loaded is not None and len(getattr(loaded, kernel).signatures) > 0
+
+
+def _mean_variance(problem: Problem) -> Raw:
+    from portfolio_platform.optimization.engines.qp import certified_support
+    from portfolio_platform.optimization.kernels.active_set import nonnegative_quadratic
+
+    n = problem.size
+    sharpe = problem.spec.obj == "Sharpe"
+    target = problem.mean - problem.risk_free if sharpe else np.ones(n)
+    free, x = np.zeros(n, dtype=np.bool_), np.zeros(n)
+    square, index, z = np.zeros((n, n)), np.zeros(n, dtype=np.int64), np.zeros(n)
+    covariance = np.ascontiguousarray(problem.covariance)
+    steps = nonnegative_quadratic(covariance, target, free, x, square, index, z)
+    if steps < 0 or not x.sum() > 0:
+        raise EngineFailure("numerical", "the active set did not settle")
+    weights, gap = certified_support(problem, x / x.sum())
+    return Raw(weights, "active set", "exact", gap, steps)
 
 
 def _risk_parity(problem: Problem) -> Raw:

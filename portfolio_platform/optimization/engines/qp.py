@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,38 @@ def solve(problem: Problem) -> Raw:
     EngineFailure
         ``infeasible``, ``unbounded`` (zero variance with excess return) or ``numerical``.
     """
+    answer = solve_with_prices(problem)
+    weights = answer.weights
+    if problem.plain and problem.spec.obj != "Utility":
+        weights, gap = certified_support(problem, weights)
+    else:
+        measure = {
+            "MinRisk": certificates.minimum_variance_gap,
+            "Utility": certificates.utility_gap,
+            "Sharpe": certificates.sharpe_gap,
+        }[problem.spec.obj]
+        gap = measure(problem, weights, answer.rows, answer.turnover)
+    return Raw(weights, "piqp", certificate="qp", gap=gap, iterations=answer.iterations)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Weights (n,), multipliers of the problem's rows (r,) and of its turnover limit."""
+
+    weights: FloatArray
+    rows: FloatArray
+    turnover: float
+    iterations: int
+
+
+def solve_with_prices(problem: Problem) -> Answer:
+    """Solve a mean-variance programme and return the prices of its constraints with it.
+
+    Raises
+    ------
+    EngineFailure
+        As ``solve``.
+    """
     sharpe = problem.spec.obj == "Sharpe"
     programme, scale = _sharpe(problem) if sharpe else _direct(problem)
     x, duals, iterations = run_piqp(programme)
@@ -45,8 +78,7 @@ def solve(problem: Problem) -> Raw:
     size = float(x[:count].sum()) if sharpe else 1.0
     if not size > 0:
         raise EngineFailure("numerical", "the ratio's scale is not positive")
-    weights = x[:count] / size
-    weights = to_budget(weights, problem.lower, problem.upper)
+    weights = to_budget(x[:count] / size, problem.lower, problem.upper)
     if sharpe:
         variance = float(weights @ problem.covariance @ weights)
         excess = float(problem.mean @ weights) - problem.risk_free
@@ -55,12 +87,39 @@ def solve(problem: Problem) -> Raw:
                 "unbounded", "a portfolio without variance earns more than the risk-free rate"
             )
     rows, turnover = _prices(problem, programme, duals, scale, x)
-    gap = {
-        "MinRisk": certificates.minimum_variance_gap,
-        "Utility": certificates.utility_gap,
-        "Sharpe": certificates.sharpe_gap,
-    }[problem.spec.obj](problem, weights, rows, turnover)
-    return Raw(weights, "piqp", certificate="qp", gap=gap, iterations=iterations)
+    return Answer(weights, rows, turnover, iterations)
+
+
+def certified_support(problem: Problem, weights: FloatArray) -> tuple[FloatArray, float]:
+    """Return the long-only optimum on the support of `weights`, solved afresh, and its gap.
+
+    Every engine that finds this support stores the same bits. A singular support, or a fresh
+    answer that is not better certified, leaves the weights as they are.
+    """
+    measure = (
+        certificates.sharpe_gap
+        if problem.spec.obj == "Sharpe"
+        else certificates.minimum_variance_gap
+    )
+    held = np.flatnonzero(weights > 1e-9)
+    block = problem.covariance[np.ix_(held, held)]
+    target = np.ones(len(held))
+    if problem.spec.obj == "Sharpe":
+        target = (problem.mean - problem.risk_free)[held]
+    try:
+        x = np.linalg.solve(block, target)
+        x += np.linalg.solve(block, target - block @ x)
+    except np.linalg.LinAlgError:
+        return weights, measure(problem, weights)
+    if not np.isfinite(x).all() or x.min() <= 0:
+        return weights, measure(problem, weights)
+    fresh = np.zeros_like(weights)
+    fresh[held] = x / x.sum()
+    fresh = to_budget(fresh, problem.lower, problem.upper)
+    gap = measure(problem, fresh)
+    if gap > 1e-10 and gap > measure(problem, weights):
+        return weights, measure(problem, weights)
+    return fresh, gap
 
 
 def run_piqp(programme: Programme) -> tuple[FloatArray, tuple[FloatArray, ...], int]:

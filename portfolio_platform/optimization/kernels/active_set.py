@@ -31,43 +31,44 @@ def nonnegative_quadratic(S, a, free, x, L, index, z):
         x[i] = 0.0
         largest = max(largest, abs(a[i]))
     limit = 20 * n + 50
-    iterations = 0
+    iterations, count, factored = 0, 0, 0
+    for i in range(n):
+        if free[i]:
+            index[count] = i
+            count += 1
     while iterations < limit:
         iterations += 1
-        count = 0
-        for i in range(n):
-            if free[i]:
-                index[count] = i
-                z[count] = a[i]
-                count += 1
         if count > 0:
-            cholesky_of(S, index, count, L)
+            for k in range(count):
+                z[k] = a[index[k]]
+            cholesky_of(S, index, factored, count, L)
+            factored = count
             solve_cholesky(L, count, z)
             step = 1.0
             for k in range(count):
                 if z[k] <= 0.0:
                     now = x[index[k]]
                     step = min(step, now / (now - z[k])) if now > 0.0 else 0.0
-            if step < 1.0 or count == 0:
-                for k in range(count):
-                    i = index[k]
-                    moved = x[i] + step * (z[k] - x[i])
-                    blocked = z[k] <= 0.0 and x[i] <= step * (x[i] - z[k]) * (1.0 + 1e-14)
-                    if blocked or moved <= 0.0:
-                        x[i] = 0.0
-                        free[i] = False
-                    else:
-                        x[i] = moved
-                continue
-            negative = False
+            kept = 0
             for k in range(count):
-                if z[k] <= 0.0:
-                    negative = True
-                    free[index[k]] = False
-                    x[index[k]] = 0.0
+                i = index[k]
+                if step < 1.0:
+                    moved = x[i] + step * (z[k] - x[i])
+                    gone = z[k] <= 0.0 and x[i] <= step * (x[i] - z[k]) * (1.0 + 1e-14)
+                    gone = gone or moved <= 0.0
                 else:
-                    x[index[k]] = z[k]
-            if negative:
+                    moved = z[k]
+                    gone = moved <= 0.0
+                if gone:
+                    x[i] = 0.0
+                    free[i] = False
+                    factored = min(factored, kept)
+                else:
+                    x[i] = moved
+                    index[kept] = i
+                    kept += 1
+            if kept < count or step < 1.0:
+                count = kept
                 continue
         best, entering = PRICE * largest, -1
         for i in range(n):
@@ -80,6 +81,8 @@ def nonnegative_quadratic(S, a, free, x, L, index, z):
         if entering < 0:
             return iterations
         free[entering] = True
+        index[count] = entering
+        count += 1
     return -1
 
 

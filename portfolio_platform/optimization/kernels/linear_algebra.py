@@ -11,9 +11,12 @@ PIVOT_GUARD = 1e-14
 
 
 @njit(cache=True)
-def cholesky_of(S, index, count, L):
-    """Factor S[index, index] = LLᵀ into the lower triangle of L[:count, :count]."""
-    for i in range(count):
+def cholesky_of(S, index, start, count, L):
+    """Factor S[index, index] = LLᵀ into the lower triangle of L, rows `start` to `count`.
+
+    The rows before `start` must hold the factor of the leading block already.
+    """
+    for i in range(start, count):
         row = index[i]
         for j in range(i):
             value = S[row, index[j]]

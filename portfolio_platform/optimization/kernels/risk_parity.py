@@ -41,7 +41,7 @@ def newton(C, budget, y, H, gradient, index):
                 H[i, j] = C[i, j]
                 H[j, i] = C[i, j]
             H[i, i] += budget[i] / (y[i] * y[i])
-        cholesky_of(H, index, n, H)
+        cholesky_of(H, index, 0, n, H)
         solve_cholesky(H, n, gradient)
         relative = 0.0
         for i in range(n):
