@@ -23,6 +23,7 @@ $(UV):
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
 	@echo "compiling the numerical kernels for this machine (once)"
 	$(PY) -m portfolio_platform.optimization.warm > /dev/null
+	$(PY) -m portfolio_platform.backtesting.warm > /dev/null
 	touch $@
 
 setup: .venv/.ready

@@ -164,6 +164,9 @@ def backtest(
     check_lookahead: Annotated[
         bool, typer.Option("--check-lookahead", help="Perturb the future, compare decisions.")
     ] = False,
+    step: Annotated[
+        str | None, typer.Option(help="With --check-lookahead: a step of yours, module:function.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report page here.")] = None,
 ) -> None:
     """Store a backtest request, materialise it, wait, and print the report."""
@@ -172,7 +175,12 @@ def backtest(
 
     raise typer.Exit(
         run_backtest_command(
-            Settings(), spec, as_json=as_json, check_lookahead=check_lookahead, html=html
+            Settings(),
+            spec,
+            as_json=as_json,
+            check_lookahead=check_lookahead,
+            step=step,
+            html=html,
         )
     )
 

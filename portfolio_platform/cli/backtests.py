@@ -12,7 +12,13 @@ from portfolio_platform.store.requests import open_request, request
 
 
 def run_backtest_command(
-    settings: Settings, spec_file: Path, *, as_json: bool, check_lookahead: bool, html: Path | None
+    settings: Settings,
+    spec_file: Path,
+    *,
+    as_json: bool,
+    check_lookahead: bool,
+    step: str | None,
+    html: Path | None,
 ) -> int:
     """Run a spec through the whole path; returns the exit code.
 
@@ -30,7 +36,7 @@ def run_backtest_command(
     if check_lookahead:
         from portfolio_platform.cli.lookahead import report_lookahead
 
-        return report_lookahead(settings, spec, as_json=as_json)
+        return report_lookahead(settings, spec, as_json=as_json, step=step)
     with connect(url) as conn:
         request_id = open_request(conn, "backtest_requests", document)
     console.print(f"request {request_id}")

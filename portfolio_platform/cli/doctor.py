@@ -26,7 +26,7 @@ class Finding:
 def _ask(subject: str, question: Callable[[], Finding], *, optional: bool = False) -> Finding:
     from portfolio_platform.cli.errors import domain_errors
 
-    explained_errors = (*domain_errors(), httpx.HTTPError)
+    explained_errors: tuple[type[Exception], ...] = (*domain_errors(), httpx.HTTPError)
 
     try:
         return question()

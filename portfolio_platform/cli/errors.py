@@ -16,6 +16,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is written for a person."""
     from portfolio_platform.amm import AmmError
     from portfolio_platform.api.local_keys import LocalKeyError
+    from portfolio_platform.cli.lookahead import BadStep
     from portfolio_platform.cli.plans import NotExecutable
     from portfolio_platform.cli.quotes import QuoteRefused
     from portfolio_platform.cli.services import ServiceFailed
@@ -39,6 +40,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
         LocalKeyError,
         MarketError,
         NoSnapshot,
+        BadStep,
         NotExecutable,
         QuoteRefused,
         RpcError,
@@ -57,6 +59,8 @@ def explained() -> Iterator[None]:
     """Turn domain errors into one line on standard error and exit code 1."""
     try:
         yield
+    except (SystemExit, KeyboardInterrupt):
+        raise
     except ValidationError as error:
         for problem in error.errors():
             path = ".".join(str(part) for part in problem["loc"])

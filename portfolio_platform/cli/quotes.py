@@ -8,15 +8,15 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from portfolio_platform.defs.solana.facts import groups_of
 from portfolio_platform.defs.solana.snapshots import read_universe
 from portfolio_platform.settings import Settings
 from portfolio_platform.solana.decoded import Decoded
+from portfolio_platform.solana.discovery import dependencies
 from portfolio_platform.solana.dumps import DumpError, load_dump
 from portfolio_platform.solana.pools import POOL_KINDS, PoolRefused, build_pools
 from portfolio_platform.solana.price_points import group_decimals
 from portfolio_platform.solana.rpc import RpcPool
-from portfolio_platform.solana.snapshot import AccountRecord, Snapshot, fetch_snapshot
+from portfolio_platform.solana.snapshot import AccountRecord, Group, Snapshot, fetch_snapshot
 from portfolio_platform.solana.universe import Universe, WatchedAccount
 
 
@@ -33,7 +33,7 @@ def snapshot_of_dumps(directory: Path) -> tuple[Snapshot, Universe]:
         The directory holds no account.
     """
     records: dict[str, AccountRecord] = {}
-    pools = []
+    pools: dict[str, Decoded] = {}
     for path in sorted(directory.rglob("*.json")):
         try:
             dump = load_dump(path)
@@ -41,21 +41,27 @@ def snapshot_of_dumps(directory: Path) -> tuple[Snapshot, Universe]:
             continue
         if dump.pubkey is None:
             continue
+        # Dumps of one directory are taken to be of one moment, whatever slots they name.
         record = AccountRecord(
-            dump.pubkey, dump.owner, dump.lamports, dump.data, dump.sha256, dump.slot or 0
+            dump.pubkey, dump.owner, dump.lamports, dump.data, dump.sha256, slot=0
         )
         records[dump.pubkey] = record
         answer = record.decode()
         if isinstance(answer, Decoded) and answer.kind in POOL_KINDS:
-            pools.append(WatchedAccount(pubkey=dump.pubkey, role="pool"))
+            pools[dump.pubkey] = answer
     if not records:
         raise QuoteRefused(f"{directory} holds no account dump with a public key")
-    universe = Universe(name=directory.name, accounts=tuple(pools))
-    same = tuple(
-        AccountRecord(r.pubkey, r.owner, r.lamports, r.data, r.sha256, 0) for r in records.values()
+    universe = Universe(
+        name=directory.name,
+        accounts=tuple(WatchedAccount(pubkey=key, role="pool") for key in pools),
     )
-    groups = groups_of(same, universe)
-    return Snapshot(0, 0, datetime.now(UTC), None, same, groups), universe
+    groups = {}
+    for key, answer in pools.items():
+        needs = dependencies(key, answer)
+        present = tuple(one for one in (key, *needs.all) if one in records)
+        groups[key] = Group(key, present, frozenset(needs.optional), 0)
+    snapshot = Snapshot(0, 0, datetime.now(UTC), None, tuple(records.values()), groups)
+    return snapshot, universe
 
 
 async def _read(settings: Settings, universe: Universe) -> Snapshot:
@@ -122,10 +128,16 @@ def run_quote(
 
 
 def _fees(answer: dict[str, Any]) -> dict[str, str]:
-    """Fees taken of the input of each leg, by mint, in base units."""
+    """Pool and transfer fees of all legs by the mint they are taken in, in base units."""
     total: dict[str, int] = {}
     for leg in answer["legs"]:
-        total[leg["mint_in"]] = total.get(leg["mint_in"], 0) + int(leg["fee"])
+        for mint, parts in (
+            (leg["mint_in"], ("fee", "transfer_fee_in")),
+            (leg["mint_out"], ("fee_out", "transfer_fee_out")),
+        ):
+            taken = sum(int(leg.get(part) or 0) for part in parts)
+            if taken:
+                total[mint] = total.get(mint, 0) + taken
     return {mint: str(fee) for mint, fee in total.items()}
 
 
