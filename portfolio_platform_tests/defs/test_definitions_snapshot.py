@@ -1,6 +1,9 @@
-"""All Dagster definitions of both locations, as they were agreed on.
+r"""All Dagster definitions of both locations, as they were agreed on.
 
-After a change that is meant: ``UPDATE_SNAPSHOTS=1 pytest portfolio_platform_tests/defs/test_definitions_snapshot.py``
+After a change that is meant, write them anew and read the difference::
+
+    UPDATE_SNAPSHOTS=1 .venv/bin/python -m pytest \
+        portfolio_platform_tests/defs/test_definitions_snapshot.py
 """
 
 import json
@@ -12,7 +15,6 @@ from typing import Any
 
 import pytest
 from dagster import AssetKey, Definitions
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 HEAVY = ("riskfolio", "vectorbt", "numba", "cvxpy", "arch", "plotly", "apprise", "supabase")
@@ -52,7 +54,6 @@ def described(defs: Definitions) -> dict[str, Any]:
                 ),
             }
             for job in sorted(defs.jobs or (), key=lambda one: one.name)
-            if isinstance(job, UnresolvedAssetJobDefinition) or job.name
         },
         "sensors": {
             sensor.name: {
@@ -115,7 +116,7 @@ def test_importing_definitions_is_cheap(module: str) -> None:
     """Optimisers, simulators and messengers are imported by the runs that need them."""
     program = (
         f"import sys, portfolio_platform.{module}; "
-        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120

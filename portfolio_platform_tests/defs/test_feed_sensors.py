@@ -248,10 +248,12 @@ def test_the_reconciliation_notices_an_event_that_was_passed_and_not_taken_in(
     daemon.tick(STRATEGIES)
     daemon.tick(STRATEGIES)
     world.touch(key, lookback=45)
-    with SqlTransport(world.database.url()) as transport:
-        with Consumer(transport, STRATEGIES) as consumer:
-            consumer.poll()
-            consumer.advance()  # a consumer that loses events
+    with (
+        SqlTransport(world.database.url()) as transport,
+        Consumer(transport, STRATEGIES) as consumer,
+    ):
+        consumer.poll()
+        consumer.advance()  # a consumer that loses events
     assert missing(world, watches.STRATEGIES) == (key,)
 
 
