@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from portfolio_platform.backtesting.spec_parts import (
@@ -26,6 +33,21 @@ Interval = Literal["1d", "1h"]
 Convention = Literal["pro_rata", "exact", "vectorbt"]
 #: Bars per year of a market that never closes.
 BARS_PER_YEAR: dict[str, float] = {"1d": 365.0, "1h": 24.0 * 365.0}
+
+
+def _moment(value: Any) -> Any:
+    """A bare day or an instant with its zone; a time without a zone is nobody's time."""
+    if not isinstance(value, str):
+        return value
+    if len(value) == len("2024-01-31"):
+        return date.fromisoformat(value)
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise ValueError(f"{value} has no time zone; give a day, or a time with its zone")
+    return instant
+
+
+Moment = Annotated[AwareDatetime | date, BeforeValidator(_moment)]
 
 
 class BacktestSpec(Part):
@@ -55,8 +77,8 @@ class BacktestSpec(Part):
     strategies: tuple[Annotated[str, Field(min_length=1)] | NamedStrategy, ...] = Field(
         min_length=1, max_length=200, description="Slugs of stored strategies, or specs with names."
     )
-    start: AwareDatetime | date | None = None
-    end: AwareDatetime | date | None = None
+    start: Moment | None = None
+    end: Moment | None = None
     interval: Interval = "1d"
     window: Window = Window()
     rebalance: Rebalance = Rebalance()

@@ -67,9 +67,10 @@ class Rebalance(Part):
     def _only_what_the_rule_reads(self) -> Self:
         if (self.rule == "band") != (self.band is not None):
             raise ValueError("band is given with rule 'band', and only there")
-        changed = {"lower", "upper", "abs_band"} & self.model_fields_set
-        if changed and self.rule != "utilization":
-            raise ValueError(f"{sorted(changed)[0]} is read by rule 'utilization' only")
+        for name in ("lower", "upper", "abs_band"):
+            given = getattr(self, name) != type(self).model_fields[name].default
+            if given and self.rule != "utilization":
+                raise ValueError(f"{name} is read by rule 'utilization' only")
         return self
 
 
