@@ -39,13 +39,14 @@ async def parse(request: Request, model: type[Body]) -> tuple[Body, str]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem("unsupported-media-type", "the body must be application/json")
+    content = await request.body()
     try:
-        document = orjson.loads(await request.body())
+        document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise Problem("bad-request", f"the body is not JSON: {error.msg}") from error
     _inspect(document)
     try:
-        body = model.model_validate(document, strict=False)
+        body = model.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise Problem(
             "invalid",

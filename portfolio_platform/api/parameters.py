@@ -50,6 +50,14 @@ def _utc(value: datetime) -> datetime:
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_utc)]
 
+
+def _flag(value: object) -> object:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("true or false is needed")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
 AsOf = Annotated[
     Instant | None,
     Query(description=AS_OF_TEXT),

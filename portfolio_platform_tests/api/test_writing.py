@@ -150,6 +150,8 @@ def test_a_user_unknown_to_supabase_cannot_write(served: Served) -> None:
         (b'{"slug":"A B","name":"n","spec":{"version":1}}', "application/json", 422, "invalid"),
         (b'{"slug":"x","name":"n\\u0000","spec":{"version":1}}', "application/json", 422,
          "invalid"),
+        (b'{"slug":"x","name":"n","spec":{"version":1},"enabled":1}', "application/json", 422,
+         "invalid"),
         (b"slug=x", "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
         (b"{}", "text/plain", 415, "unsupported-media-type"),
     ],

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from portfolio_platform.api.auth import SignedIn
-from portfolio_platform.api.parameters import DEFAULT_PAGE, Cursor, Id, Limit
+from portfolio_platform.api.parameters import DEFAULT_PAGE, Cursor, Flag, Id, Limit
 from portfolio_platform.api.problems import Problem, responses
 from portfolio_platform.api.queries import many, one
 from portfolio_platform.api.representation import json_response
@@ -61,7 +61,7 @@ class AlertPage(BaseModel):
 async def list_alerts(
     request: Request,
     caller: SignedIn,
-    active: Annotated[bool, Query(description="Only those not cleared.")] = False,
+    active: Annotated[Flag, Query(description="Only those not cleared.")] = False,
     rule_id: Annotated[UUID | None, Query(description="Only those of one rule.")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
