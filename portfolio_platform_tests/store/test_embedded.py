@@ -194,6 +194,26 @@ def test_the_daemon_outlives_its_starter_and_restarts_the_server(used: Path) -> 
     until(lambda: not psutil.pid_exists(daemon) or psutil.Process(daemon).status() == "zombie")
 
 
+def test_a_killed_daemon_is_replaced_and_its_server_kept(used: Path) -> None:
+    body = """
+        from portfolio_platform.store.embedded import EmbeddedServer
+        print(EmbeddedServer.ensure(Path(sys.argv[1]), daemon=True).pid)
+    """
+    pid = int(python(body, used).communicate(timeout=60)[0])
+    first = int((used / "postgres/16/daemon.pid").read_text())
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(first) or psutil.Process(first).status() == "zombie")
+    server = EmbeddedServer.ensure(used, daemon=True)
+    assert server.pid == pid
+    second = int((used / "postgres/16/daemon.pid").read_text())
+    assert second != first
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: restarted(used, pid))
+    server.shutdown()
+    assert EmbeddedServer.attach(used) is None
+    until(lambda: not psutil.pid_exists(second) or psutil.Process(second).status() == "zombie")
+
+
 def test_shutdown_is_not_undone_by_a_supervisor_elsewhere(used: Path) -> None:
     owner = python(HOLD, used)
     assert owner.stdout is not None
