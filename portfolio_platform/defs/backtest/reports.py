@@ -12,8 +12,9 @@ from psycopg import Connection
 from pydantic import ValidationError
 
 from portfolio_platform.defs.market.bars import last_time, market_panel, preference, price_panel
+from portfolio_platform.market.panel import MarketPanel
 from portfolio_platform.settings import Settings
-from portfolio_platform.store import requests, trials
+from portfolio_platform.store import latest, requests, trials
 from portfolio_platform.store.publish import Input, publish, sha256_of
 
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -110,6 +111,7 @@ def _run(
             requests.mark_request(conn, TABLE, row.request_id, "failed", reason=reason)
             return {"request": str(row.request_id), "state": "failed", "reason": reason}
         panel = price_panel(conn, market)
+        symbols = {mint: row["symbol"] for mint, row in latest.tokens(conn).items()}
         strategies, strategy_inputs = _strategies(conn, row, spec)
         missing = {s for s in spec.strategies if isinstance(s, str)} - strategies.keys()
         if missing:
@@ -139,6 +141,7 @@ def _run(
         strategies=strategies,
         trials=known,
         code_version=code_version,
+        provenance=provenance(market, inputs, symbols),
         volumes=market.quote_volume,
         resume=resume,
         **_watch(connect, row.request_id, say),
@@ -187,6 +190,16 @@ def _run(
         "version": str(published.version),
         "outcome": result.outcome,
         **document["headline"],
+    }
+
+
+def provenance(market: MarketPanel, inputs: list[Input], symbols: dict[str, str]) -> dict[str, Any]:
+    """Data versions behind a report: each series and file with its hash, and the tokens' symbols."""
+    return {
+        "symbols": {mint: symbols[mint] for mint in market.assets if mint in symbols},
+        "data_versions": {
+            f"{one.kind} {(one.detail or {}).get('series', one.id)}": one.sha256 for one in inputs
+        },
     }
 
 
