@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -95,7 +96,7 @@ def _weight_drift(
 ) -> list[Reading]:
     at, assets = _assets(conn, user_id, params.portfolio_id)
     drifts = {
-        one["symbol"]: float(one["weight"]) - float(one["target_weight"])
+        one["symbol"]: float(Decimal(one["weight"]) - Decimal(one["target_weight"]))
         for one in assets
         if one["weight"] is not None and one["target_weight"] is not None
     }
