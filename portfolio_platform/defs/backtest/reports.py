@@ -194,7 +194,7 @@ def _run(
 
 
 def provenance(market: MarketPanel, inputs: list[Input], symbols: dict[str, str]) -> dict[str, Any]:
-    """Data versions behind a report: each series and file with its hash, and the tokens' symbols."""
+    """Data behind a report: each series and file with its hash, and the symbols of tokens."""
     return {
         "symbols": {mint: symbols[mint] for mint in market.assets if mint in symbols},
         "data_versions": {
