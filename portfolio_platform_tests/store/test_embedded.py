@@ -119,6 +119,37 @@ def test_a_killed_server_comes_back_with_every_committed_row(used: Path) -> None
         assert "was not properly shut down" in server.log_file.read_text()
 
 
+def test_after_everything_was_killed_the_next_start_recovers_and_says_so(home: Path) -> None:
+    body = """
+        import psycopg
+        from portfolio_platform.store.embedded import EmbeddedServer
+        server = EmbeddedServer.ensure(Path(sys.argv[1]))
+        url = server.url(driver=None, role="supabase_admin")
+        connection = psycopg.connect(url, autocommit=True)
+        connection.execute("create table kept (value int)")
+        for value in range(50):
+            connection.execute("insert into kept values (%s)", [value])
+        connection.execute("begin")
+        connection.execute("insert into kept values (99)")
+        print(server.pid, flush=True)
+        sys.stdin.readline()
+    """
+    owner = python(body, home)
+    assert owner.stdout is not None
+    pid = int(owner.stdout.readline())
+    owner.kill()
+    owner.wait()
+    os.kill(pid, signal.SIGKILL)
+    told: list[str] = []
+    with EmbeddedServer.ensure(home, progress=lambda _, doing: told.append(doing)) as server:
+        assert server.pid != pid
+        with admin(server) as connection:
+            found = connection.execute("select count(*), max(value) from kept").fetchone()
+        assert found == (50, 49)
+    assert told
+    assert "was not properly shut down" in server.log_file.read_text()
+
+
 def test_a_zombie_postmaster_is_not_mistaken_for_a_server(used: Path) -> None:
     with EmbeddedServer.ensure(used, sync=False):
         pass

@@ -65,6 +65,25 @@ def test_awkward_paths_work(used: Path, name: str) -> None:
             assert connection.execute("select 1").fetchone() == (1,)
 
 
+def test_one_home_under_two_names_is_one_server(used: Path) -> None:
+    other = used / "link"
+    other.symlink_to(used)
+    with (
+        EmbeddedServer.ensure(used, sync=False) as server,
+        EmbeddedServer.ensure(other, sync=False) as same,
+    ):
+        assert same.pid == server.pid
+    moved = used / "moved"
+    moved.mkdir(mode=0o755)
+    (used / "postgres").rename(moved / "postgres")
+    (used / "postgres").symlink_to(moved / "postgres")
+    with (
+        EmbeddedServer.ensure(used, sync=False) as server,
+        EmbeddedServer.ensure(moved, sync=False) as same,
+    ):
+        assert same.pid == server.pid
+
+
 def test_a_home_that_cannot_be_written_is_named(home: Path) -> None:
     (home / "file").write_text("")
     for daemon in (False, True):

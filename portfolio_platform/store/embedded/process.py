@@ -60,7 +60,13 @@ def alive(cluster: Cluster, pid: int | None) -> bool:
         return False
     except psutil.AccessDenied:
         return False
-    return str(cluster.data) in command
+    if "-D" not in command[:-1]:
+        return False
+    directory = command[command.index("-D") + 1]
+    try:
+        return os.path.samefile(directory, cluster.data)
+    except OSError:
+        return False
 
 
 def can_connect(found: PostmasterFile) -> str | None:

@@ -105,7 +105,7 @@ class EmbeddedServer:
         EmbeddedServerError
             Its subclasses say what is wrong and what to do.
         """
-        home = home.expanduser().absolute()
+        home = home.expanduser().resolve()
         if daemon:
             return cls._ensure_daemon(home, major, progress, deadline)
         lock = _base(home, major) / "start.lock"
@@ -140,11 +140,12 @@ class EmbeddedServer:
     @classmethod
     def attach(cls, home: Path, major: int = 16) -> Self | None:
         """The running server of `home`, or None; starts nothing and does not keep it running."""
-        cluster = clusters.find(home.expanduser().absolute(), major)
+        home = home.expanduser().resolve()
+        cluster = clusters.find(home, major)
         if cluster is None or not process.alive(cluster, cluster.recorded_pid()):
             return None
         found = process.await_running(cluster, deadline=DEADLINE, progress=None)
-        return None if found is None else cls(home.expanduser().absolute(), cluster, found)
+        return None if found is None else cls(home, cluster, found)
 
     @classmethod
     def _ensure_daemon(
