@@ -56,18 +56,25 @@ def better_models(
     reps: int,
     seed: int,
 ) -> list[str]:
-    """Models better than the benchmark with family-wise error `size` (Romano and Wolf 2005)."""
-    import pandas as pd
-    from arch.bootstrap import StepM
+    """Models better than the benchmark with family-wise error `size` (Romano and Wolf 2005).
+
+    The steps of StepM on arch's SPA: models found better are set aside and the test is repeated on
+    the others. (``arch.bootstrap.StepM`` fails once every model has been set aside.)
+    """
+    from arch.bootstrap import SPA
 
     matrix = np.column_stack(list(models.values()))
     _check(benchmark, matrix)
-    losses = pd.DataFrame(-matrix, columns=list(models))
-    reference = pd.Series(-benchmark, name="benchmark")
-    test = StepM(reference, losses, size=size, block_size=block_size, reps=reps, seed=seed)
-    _quietly(test.compute)
-    chosen = set(test.superior_models)
-    return [name for name in models if name in chosen]
+    test = SPA(-benchmark, -matrix, block_size=block_size, reps=reps, seed=seed)
+    remaining = np.ones(matrix.shape[1], dtype=np.bool_)
+    while remaining.any():
+        test.subset(remaining)
+        _quietly(test.compute)
+        found = [int(column) for column in test.better_models(size)]
+        if not found:
+            break
+        remaining[found] = False
+    return [name for name, left in zip(models, remaining, strict=True) if not left]
 
 
 def model_confidence_set(

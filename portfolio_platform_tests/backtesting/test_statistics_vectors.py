@@ -97,6 +97,8 @@ def test_superior_predictive_ability_compares_losses():
     assert superior_predictive_ability(-benchmark, -models, **settings) == (0.0, 0.0, 0.0)
     named = {str(column): -models[:, column] for column in range(10)}
     assert better_models(-benchmark, named, size=0.05, **settings) == ["3"]
+    every = {name: series + 3.0 for name, series in named.items()}
+    assert better_models(-benchmark, every, size=0.05, **settings) == list(every)
 
 
 @pytest.mark.parametrize(

@@ -56,15 +56,13 @@ def test_noise_is_called_noise():
 
 @pytest.mark.nightly
 def test_false_positives_stay_below_five_per_cent():
-    """Over 200 seeded noise sets, a verdict counts when it claims skill for any strategy."""
-    skilled, better = 0, 0
+    """Over 200 seeded noise sets, a verdict counts when it makes any claim for any strategy."""
+    false = 0
     for seed in range(200):
         found, _ = claims(1000 + seed)
-        skilled += any(claim["positive_sharpe"] for claim in found.values())
-        better += any(claim["beats_benchmark"] for claim in found.values())
-    print(f"false positives over 200 noise sets: skill {skilled}, better {better}")
-    assert skilled <= 10
-    assert better <= 10
+        false += any(any(claim.values()) for claim in found.values())
+    print(f"false positives over 200 noise sets: {false}")
+    assert false <= 10
 
 
 @pytest.mark.nightly
