@@ -73,6 +73,16 @@ class Settings(BaseSettings):
         description="File or URL of the universe (tokens and accounts to watch). "
         "Unset: what the database holds, or the local chain's own.",
     )
+    swap_first_look: int = Field(
+        default=100,
+        ge=1,
+        description="Transactions from which back a pool is followed when it never was before.",
+    )
+    swap_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="A run reads transactions for no longer; what is left is read by the next.",
+    )
     history_base_url: str | None = Field(
         default=None,
         description="TradingView-UDF history service. Unset: the local chain's.",

@@ -12,7 +12,9 @@ import pytest
 from dagster import DagsterInstance, ExecuteInProcessResult, materialize
 
 from portfolio_platform.defs.resources import Platform
+from portfolio_platform.defs.solana import snapshots
 from portfolio_platform.settings import Settings
+from portfolio_platform.solana.rpc import PoolSettings
 from portfolio_platform_tests.localnet.launch import Launched, launched
 from portfolio_platform_tests.store.postgres import Database
 
@@ -105,6 +107,18 @@ def world(
         PORTFOLIO_UNIVERSE=chain_process.universe,
         PORTFOLIO_HISTORY_BASE_URL=chain_process.udf_url,
     )
+    # Ten retries must not take a second, and a dead endpoint not a minute.
+    impatient = PoolSettings(
+        deadline_seconds=10,
+        request_timeout_seconds=2,
+        attempts=4,
+        backoff_seconds=0.01,
+        backoff_limit_seconds=0.05,
+        hedge_after_seconds=None,
+        requests_per_period=snapshots.UNLIMITED,
+        requests_per_method=snapshots.UNLIMITED,
+    )
+    monkeypatch.setattr(snapshots, "pool_settings", lambda settings: impatient)
     found.faults()
     yield found
     found.faults()

@@ -1,13 +1,22 @@
 """Ingestion assets: account bytes, and the facts decoded from them."""
 
+from dataclasses import asdict
+
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from portfolio_platform.defs.metadata import OWNERS, table
 from portfolio_platform.defs.resources import Platform
 from portfolio_platform.defs.solana import facts, snapshots
 from portfolio_platform.defs.solana.retries import REMOTE
+from portfolio_platform.defs.solana.swap_bars import make_bars
+from portfolio_platform.defs.solana.swap_pools import followed_pools
+from portfolio_platform.defs.solana.swaps import follow_pools
 
 GROUP = "solana"
+
+
+class LedgersUnreadable(RuntimeError):
+    """Not one pool's transactions could be read."""
 
 
 @asset(group_name=GROUP, owners=OWNERS, kinds={"solana", "postgres"}, retry_policy=REMOTE)
@@ -113,6 +122,64 @@ def wallet_holdings(platform: Platform) -> MaterializeResult:
     )
 
 
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"solana", "postgres"},
+    deps=[account_snapshots],
+    retry_policy=REMOTE,
+)
+def pool_swaps(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
+    """Swaps of every pool from its transactions, failed ones kept as failed."""
+    with platform.connect() as conn:
+        pools, refused = followed_pools(facts.stored_snapshot(conn))
+    found, served, gaps = follow_pools(platform.settings, pools)
+    broken = [one for one in found if one.error is not None]
+    for one in broken:
+        context.log.warning(f"{one.pool}: {one.error}")
+    if found and len(broken) == len(found):
+        raise LedgersUnreadable(f"no pool could be followed; {broken[0].pool}: {broken[0].error}")
+    return MaterializeResult(
+        metadata={
+            "swaps": sum(one.swaps for one in found),
+            "failed_transactions": sum(one.failed for one in found),
+            "left_for_the_next_run": sum(one.left for one in found),
+            "gaps_served": served,
+            **{f"gaps_{state}": number for state, number in gaps.items()},
+            "pools": table(
+                [one.to_json() for one in found],
+                ["pool", "listed", "swaps", "failed", "other", "gaps", "left", "error"],
+            ),
+            "not_followed": table(
+                [{"pool": pool, "reason": why} for pool, why in refused.items()],
+                ["pool", "reason"],
+            ),
+        }
+    )
+
+
+@asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[pool_swaps])
+def pool_bars(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
+    """Bars of a minute, an hour and a day from each pool's swaps; instrument `pool`."""
+    with platform.connect() as conn:
+        stored = facts.stored_snapshot(conn)
+        pools, _ = followed_pools(stored)
+        made = [
+            make_bars(conn, pool, stored.universe, context.run_id)
+            for pool in pools
+            if pool.quote is not None
+        ]
+    rows = [asdict(one) for one in made if one is not None]
+    return MaterializeResult(
+        metadata={
+            "written": sum(row["written"] for row in rows),
+            "swaps": sum(row["swaps"] for row in rows),
+            "without_quote": sum(pool.quote is None for pool in pools),
+            "series": table(rows, ["pool", "base", "quote", "swaps", "written", "left_out"]),
+        }
+    )
+
+
 ASSETS = [
     account_snapshots,
     token_prices,
@@ -120,4 +187,6 @@ ASSETS = [
     lending_reserves,
     stake_pool_rates,
     wallet_holdings,
+    pool_swaps,
+    pool_bars,
 ]

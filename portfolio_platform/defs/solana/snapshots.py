@@ -159,7 +159,7 @@ async def slot_floor(pool: RpcPool, newest: ingest.Newest | None) -> tuple[int |
         return None, 0
     slot = await pool.get_slot()
     if slot < newest.slot:
-        seconds = await _time_near(pool, slot)
+        seconds = await time_near(pool, slot)
         if seconds is not None and (
             seconds > newest.observed_at.timestamp() + _CLOCK_TOLERANCE_SECONDS
         ):
@@ -167,7 +167,8 @@ async def slot_floor(pool: RpcPool, newest: ingest.Newest | None) -> tuple[int |
     return newest.slot, newest.numbering
 
 
-async def _time_near(pool: RpcPool, slot: int) -> int | None:
+async def time_near(pool: RpcPool, slot: int) -> int | None:
+    """Unix seconds of a slot, or of the last one before it that was not skipped."""
     for one in range(slot, max(slot - 8, 0), -1):
         try:
             return await pool.get_block_time(one)
