@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from portfolio_platform.defs.market.history import instrument_of, raw_series, series_of
 from portfolio_platform.market.clean_series import CleanSeries
-from portfolio_platform.market.cleaning import CleanResult, clean
+from portfolio_platform.market.cleaning import DOLLARS, CleanResult, clean
 from portfolio_platform.market.panel import MarketPanel, build_panel
 from portfolio_platform.market.price_rules import FLAGS
 from portfolio_platform.market.series import FIELDS
@@ -89,7 +89,10 @@ def market_panel(
     inputs : list of Input
         The chosen series with a hash of their closes, and the batches the bars came in.
     """
-    found = clean_series(conn, interval, as_of)
+    # A rate against SOL is no price: the panel is in dollars.
+    found = [
+        one for one in clean_series(conn, interval, as_of) if one[1].instrument.quote in DOLLARS
+    ]
     by_identity = {
         (one.instrument.key, one.instrument.kind, one.instrument.asset): number
         for number, one in found
