@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
-from dagster import DagsterInstance, RunRequest
+from dagster import DagsterInstance, JobDefinition, RunRequest
 
 PARTITION_TAG = "dagster/partition"
 
@@ -68,6 +69,14 @@ def _selection(request: RunRequest) -> Sequence[str] | None:
     return [key.to_user_string() for key in request.asset_selection]
 
 
+@cache
+def _job(location: str, name: str) -> JobDefinition:
+    from portfolio_platform import definitions, request_definitions
+
+    module = {"portfolio_platform": definitions, "requests": request_definitions}[location]
+    return module.defs.resolve_job_def(name)
+
+
 @dataclass(frozen=True)
 class InProcessLauncher:
     """Runs the job here and now, on the same instance; later runs find the libraries loaded."""
@@ -76,11 +85,8 @@ class InProcessLauncher:
 
     def launch(self, location: str, request: RunRequest) -> str:
         """Execute the run to its end; a failed run is recorded as such and not raised."""
-        from portfolio_platform import definitions, request_definitions
-
-        module = {"portfolio_platform": definitions, "requests": request_definitions}[location]
         assert request.job_name is not None
-        result = module.defs.resolve_job_def(request.job_name).execute_in_process(
+        result = _job(location, request.job_name).execute_in_process(
             instance=self.instance,
             partition_key=request.partition_key,
             run_config=dict(request.run_config or {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -49,16 +50,24 @@ def identify(pid: int) -> dict[str, Any]:
 
 
 def terminate(entry: dict[str, Any] | None, timeout: float = 10.0) -> None:
-    """End a process that we started: SIGTERM, then SIGKILL."""
+    """End a process that we started and what it started: SIGTERM, then SIGKILL.
+
+    Dagster's daemon and webserver leave code servers behind when they are stopped while those are
+    still loading, so the whole tree is looked at before its root goes.
+    """
     if not _alive(entry):
         return
     assert entry is not None
-    process = psutil.Process(entry["pid"])
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout)
-    except psutil.TimeoutExpired:
-        process.kill()
+    root = psutil.Process(entry["pid"])
+    tree = [root, *root.children(recursive=True)]
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+    _, left = psutil.wait_procs(tree, timeout)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, 5)
 
 
 def tail(path: Path, lines: int = 8) -> str:

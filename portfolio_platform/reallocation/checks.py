@@ -24,7 +24,6 @@ def problems(inputs: PlanInputs) -> list[Failure]:
         *_targets(inputs),
         *_tokens(inputs),
         *_ages(inputs),
-        *_fee_reserve(inputs),
     ]
 
 
@@ -133,7 +132,8 @@ def _ages(inputs: PlanInputs) -> list[Failure]:
     return found
 
 
-def _fee_reserve(inputs: PlanInputs) -> list[Failure]:
+def fee_reserve(inputs: PlanInputs) -> list[Failure]:
+    """Say that the SOL held does not cover the reserve; asked only where something must move."""
     reserve = inputs.settings.sol_fee_reserve
     held = inputs.portfolio.holdings.get(WRAPPED_SOL, 0) + (
         inputs.portfolio.cash if inputs.portfolio.hub == WRAPPED_SOL else 0

@@ -11,7 +11,7 @@ from typing import Any
 from portfolio_platform.amm import AmmPool
 from portfolio_platform.reallocation.allocation import water_fill
 from portfolio_platform.reallocation.benefit import expected_benefit
-from portfolio_platform.reallocation.checks import problems
+from portfolio_platform.reallocation.checks import fee_reserve, problems
 from portfolio_platform.reallocation.decision import cooling_down, triggers, worth_it
 from portfolio_platform.reallocation.inputs import (
     Outlook,
@@ -130,6 +130,9 @@ def compute(inputs: PlanInputs) -> Plan:
         return ended(Outcome.NO_REALLOCATION_NEEDED, (quiet,))
     if cooling_down(inputs.as_of, inputs.last_reallocation_at, settings):
         return ended(Outcome.NO_REALLOCATION_NEEDED, (Reason.COOLDOWN,), found=found)
+    short = fee_reserve(inputs)
+    if short:
+        return ended(Outcome.FAILED, (Reason.FEE_RESERVE,), found=found, failures=short)
 
     simulation = Simulation(
         inputs=inputs,

@@ -226,3 +226,10 @@ def test_settings_that_make_no_sense() -> None:
     ):
         with pytest.raises(ValueError):
             PlanSettings.model_validate(wrong)
+
+
+def test_a_short_fee_reserve_matters_only_where_something_must_move() -> None:
+    settings = PlanSettings(sol_fee_reserve=10**18)
+    settled = planned(HELD, 0, settings=PlanSettings())
+    assert settled.outcome is Outcome.NO_REALLOCATION_NEEDED
+    assert planned(DRIFTED, 0, settings=settings).reasons == (Reason.FEE_RESERVE,)
