@@ -1,11 +1,12 @@
-"""A real Postgres for tests: one throw-away cluster per test run, cheap databases in it.
+"""A real Postgres for tests: one throw-away cluster per process, cheap databases in it.
 
 Import the fixtures in the `conftest.py` of any room::
 
     from portfolio_platform_tests.store.postgres import cluster, database, fresh_database
 
 `database` is migrated once and shared by the session; `fresh_database` is a clone for one test.
-Under pytest-xdist the workers share one cluster, which stops with its last client.
+Under pytest-xdist each worker has a cluster of its own: the change feed waits for the oldest open
+write transaction of the whole cluster, which would otherwise be another worker's.
 """
 
 import contextlib
@@ -169,7 +170,9 @@ def drop(database: Database) -> None:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     """The throw-away PostgreSQL 16 of this test run, with floor and migrations in a template."""
-    testrun = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid{os.getpid()}")[:16]
+    # One for each worker: an open write transaction of one test holds back the feed of all others
+    # in the same cluster.
+    testrun = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
     _sweep()
     server = start_cluster(testrun)
     prepare_template(server)
