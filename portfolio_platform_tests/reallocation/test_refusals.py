@@ -19,6 +19,7 @@ from portfolio_platform.reallocation import (
 from portfolio_platform.reallocation.settings import WRAPPED_SOL
 from portfolio_platform_tests.reallocation.markets import (
     AS_OF,
+    BALANCED,
     DRIFTED,
     TOKENS,
     mids,
@@ -229,7 +230,7 @@ def test_settings_that_make_no_sense() -> None:
 
 
 def test_a_short_fee_reserve_matters_only_where_something_must_move() -> None:
-    settings = PlanSettings(sol_fee_reserve=10**18)
-    settled = planned(HELD, 0, settings=PlanSettings())
+    settings = PlanSettings(sol_fee_reserve=10_000_000)
+    settled = planned(BALANCED, 0, settings=settings)
     assert settled.outcome is Outcome.NO_REALLOCATION_NEEDED
     assert planned(DRIFTED, 0, settings=settings).reasons == (Reason.FEE_RESERVE,)
