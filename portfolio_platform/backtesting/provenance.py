@@ -19,14 +19,14 @@ def provenance(
     """Return the provenance panel; `facts` are what the caller knows of data versions and code."""
     document = spec.model_dump(mode="json")
     return {
-        **facts,
         "spec_hash": canonical_hash(document),
         "data_hash": data_hash,
         "seed": spec.seed,
         "python": ".".join(map(str, sys.version_info[:3])),
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "command": f"portfolio-platform backtest {spec.name}.json",
+        "command": "portfolio-platform backtest SPEC.json --json (SPEC.json is the spec below)",
         "convention": f"{spec.convention}, filled {spec.execution_lag} bar(s) after the close seen",
+        **facts,
     }
 
 

@@ -36,15 +36,23 @@ def judge(
     elif interval["low"] <= 0.0:
         objections.append(
             f"the {100 * confidence:.0f} % interval of its Sharpe ratio reaches down to "
-            f"{interval['low']:.2f}"
+            f"{interval['low']:.2f}".replace("-", "−")
         )
-    pbo = validation.get("pbo") or {}
-    if pbo.get("pbo") is not None and not pbo["coarse"] and pbo["pbo"] >= 0.5:
-        objections.append(
-            f"the best of the {pbo['strategies']} configurations tried falls into the lower half "
-            f"out of sample in {100 * pbo['pbo']:.0f} % of splits"
-        )
+    overfitted = overfitting_objection(validation)
+    if overfitted is not None:
+        objections.append(overfitted)
     return not objections, objections
+
+
+def overfitting_objection(validation: Mapping[str, Any]) -> str | None:
+    """Return the objection to choosing among the configurations tried, where there is one."""
+    pbo = validation.get("pbo") or {}
+    if pbo.get("pbo") is None or pbo["coarse"] or pbo["pbo"] < 0.5:
+        return None
+    return (
+        f"the best of the {pbo['strategies']} configurations tried falls into the lower half out "
+        f"of sample in {100 * pbo['pbo']:.0f} % of splits"
+    )
 
 
 def verdict(
@@ -57,10 +65,12 @@ def verdict(
     claims: dict[str, dict[str, bool]] = {}
     better = (validation.get("stepm") or {}).get("better")
     rival = (validation.get("stepm") or {}).get("benchmark")
+    overfitted = overfitting_objection(validation)
     for name, section in strategies.items():
         positive, objections = judge(section["validation"], validation, confidence)
         beats = bool(better and name in better)
         claims[name] = {"positive_sharpe": positive, "beats_benchmark": beats}
+        missing = []
         if positive:
             evidence = section["validation"]
             supports.append(
@@ -68,11 +78,16 @@ def verdict(
                 f"after {validation['family']['count']} trial(s))"
             )
         else:
-            against.append(f"{name}: skill, because {'; '.join(objections)}")
+            own = [reason for reason in objections if reason != overfitted or len(claims) == 1]
+            missing.append(f"skill ({'; '.join(own) or 'the choice itself is overfitted'})")
         if beats:
             supports.append(f"{name}: a higher mean return than {rival}")
         elif better is not None:
-            against.append(f"{name}: that it earns more than {rival}")
+            missing.append(f"a higher mean return than {rival}")
+        if missing:
+            against.append(f"{name}: {', nor '.join(missing)}")
+    if overfitted is not None and len(claims) > 1:
+        against.append(f"choosing the best of them: {overfitted}")
     return {
         "sentence": _sentence(claims, rival if better is not None else None),
         "supports": supports,

@@ -62,7 +62,8 @@ function empty(box, why) {
 }
 function table(box, head, rows, textColumns = [0]) {
   const body = rows.map((row) => element("tr", {}, ...row.map((cell, column) => {
-    const node = element("td", textColumns.includes(column) ? {class: column ? "text" : "name"} : {});
+    const kind = typeof cell === "string" && /^\d{4}-\d\d-\d\d/.test(cell) ? "day" : column ? "text" : "name";
+    const node = element("td", textColumns.includes(column) ? {class: kind} : {});
     node.append(cell === null || cell === undefined ? "–" : cell);
     return node;
   })));

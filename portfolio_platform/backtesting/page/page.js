@@ -17,12 +17,12 @@ function header() {
   }
   const verdict = element("div", {class: "verdict", id: "panel-verdict"}, report.verdict.sentence);
   const lists = [["Supported", report.verdict.supports, "yes"], ["Not supported", report.verdict.does_not_support, "no"]];
-  for (const [word, items, style] of lists) {
-    if (items.length) {
-      verdict.append(element("ul", {}, ...items.map((item) =>
-        element("li", {}, element("strong", {class: style}, `${word}: `), item))));
-    }
-  }
+  const filled = lists.filter(([, items]) => items.length).map(([word, items, style]) =>
+    element("ul", {}, ...items.map((item) => element("li", {}, element("strong", {class: style}, `${word}: `), item))));
+  const count = lists.reduce((total, [, items]) => total + items.length, 0);
+  const reasons = element("details", {}, element("summary", {class: "quiet"}, "Strategy by strategy"), ...filled);
+  reasons.open = count <= 3;
+  if (count) verdict.append(reasons);
   verdict.dataset.drawn = "text";
   top.append(verdict);
   if (report.reasons.length) {
@@ -61,7 +61,7 @@ function build() {
   let grid = section("Performance");
   add(always, grid, "equity", "Equity", "Shaded: decisions without an answer, weights held.", true,
     (box) => drawEquity(box, document.getElementById("log").checked));
-  add(always, grid, "underwater", "Underwater", "Loss from the last high.", true, drawUnderwater);
+  add(byStrategy, grid, "underwater", "Underwater", "Loss from the last high; the others by choice of strategy above.", true, (b) => drawUnderwater(b, chosen()));
   add(always, grid, "metrics", "Metrics", `Beta, alpha and information ratio against: ${first}.`, true, drawMetrics);
   const any = names.map((n) => report.strategies[n].rolling).find(Boolean);
   const window_ = any ? `Over ${any.window} bars.` : "";

@@ -46,9 +46,9 @@ function missingBands() {
   }
   return shapes.slice(0, 200);
 }
-function drawUnderwater(box) {
-  const traces = everyone.map((name, index) => ({...line(report.times, sectionOf(name).drawdown, name, 0),
-    ...styled(name), ...(index === 0 ? {fill: "tozeroy", fillcolor: faded(colour(0), 0.15)} : {})}));
+function drawUnderwater(box, name) {
+  const traces = [name, ...rivals.slice(0, 1)].map((one, index) => ({...line(report.times, sectionOf(one).drawdown, one, 0),
+    ...styled(one), ...(index === 0 ? {fill: "tozeroy", fillcolor: faded(colour(tone(one)), 0.15)} : {})}));
   plot(box, traces, {yaxis: {tickformat: ".0%"}});
 }
 function drawMetrics(box) {
