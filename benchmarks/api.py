@@ -311,6 +311,12 @@ def _ratios(report: dict[str, Any]) -> dict[str, Any]:
     if "postgrest" in report:
         ratios["ratio_to_postgrest"] = rate / report["postgrest"]["rate"]
         ratios["ratio_304_to_postgrest"] = unchanged / report["postgrest"]["rate"]
+    spent = sum(report["ours"]["cpu_microseconds"])
+    report["cpu_ratios"] = {
+        peer: round(sum(report[peer]["cpu_microseconds"]) / spent, 2)
+        for peer in ("orm", "postgrest")
+        if peer in report
+    }
     return {
         name: {
             "measured": round(value, 3),

@@ -65,6 +65,8 @@ class Services:
     measures: Measures
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     streams: dict[str, int] = field(default_factory=dict)
+    probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    probed: tuple[float, list[dict[str, Any]]] = (0.0, [])
 
 
 def build(settings: ApiSettings) -> Services:

@@ -134,6 +134,16 @@ def test_a_user_unknown_to_supabase_cannot_write(served: Served) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
+def test_numbers_beyond_64_bits_are_kept_as_floats(a: httpx.Client) -> None:
+    body = (
+        f'{{"name":"big","wallet":"{WALLET["a"]}","hub_mint":"{USDC}","settings":{{"n":{10**30}}}}}'
+    )
+    made = a.post("/v1/portfolios", content=body, headers={"Content-Type": "application/json"})
+    assert made.status_code == 201
+    assert made.json()["settings"] == {"n": 1e30}
+    a.delete(made.headers["location"])
+
+
 @pytest.mark.parametrize(
     ("content", "content_type", "status", "code"),
     [
