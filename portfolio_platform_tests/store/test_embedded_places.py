@@ -159,6 +159,23 @@ def test_root_drops_to_an_account_and_leaves_private_parents_alone(home: Path) -
 
 
 @as_root
+def test_clusters_of_temporary_homes_that_are_gone_are_removed() -> None:
+    def start(home: Path) -> Path:
+        with EmbeddedServer.ensure(home, sync=False) as server:
+            return server.data_dir.parent
+
+    private = Path(tempfile.mkdtemp(prefix="pp-private-"))  # mode 0700, in the temporary directory
+    kept, gone = start(private / "kept"), start(private / "gone")
+    shutil.rmtree(private / "gone")
+    last = start(private / "last")
+    assert kept.exists()
+    assert not gone.exists()
+    shutil.rmtree(private)
+    for left in (kept, last):
+        shutil.rmtree(left)
+
+
+@as_root
 def test_private_binaries_are_copied_not_opened_up(home: Path) -> None:
     private = home / "venv"
     private.mkdir(mode=0o700)

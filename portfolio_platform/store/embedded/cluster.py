@@ -150,6 +150,7 @@ def locate(home: Path, major: int, *, install: Path | None = None) -> Cluster:
             user.own(directory)
     if storage == base and not (base / "data").exists() and not user.can_enter(base):
         place = binaries.public_place(user)
+        _remove_orphans(place)
         storage = Path(tempfile.mkdtemp(prefix=f"{home.resolve().parent.name}-{major}-", dir=place))
         storage.chmod(0o700)
         user.own(storage)
@@ -157,6 +158,20 @@ def locate(home: Path, major: int, *, install: Path | None = None) -> Cluster:
         pointer.write_text(f"{storage}\n")
     tree = install if install is not None else binaries.locate(major)
     return Cluster(base, storage, major, user, binaries.reachable(tree, user))
+
+
+def _remove_orphans(place: Path) -> None:
+    """Delete stopped clusters of temporary homes that are gone; nobody can find them any more.
+
+    Those of homes elsewhere are left alone: a home may be on a volume that is not mounted now.
+    """
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for note in place.glob("*/home"):
+        base = Path(note.read_text().strip())
+        cluster = note.parent
+        stopped = not (cluster / "data" / "postmaster.pid").exists()
+        if stopped and not base.exists() and temporary in base.parents:
+            shutil.rmtree(cluster)
 
 
 def find(home: Path, major: int) -> Cluster | None:
