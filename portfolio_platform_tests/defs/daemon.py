@@ -1,6 +1,6 @@
 """Dagster's own sensor daemon, one tick at a time, and as a process that can be killed.
 
-    python -m portfolio_platform_tests.defs.daemon DAGSTER_HOME SECONDS [SENSOR…]
+    python -m portfolio_platform_tests.defs.daemon DAGSTER_HOME [SENSOR…]
 
 The daemon's code creates ticks, deduplicates run keys and submits runs exactly as it does under
 `dagster-daemon run`; only the loop around it is ours, so that tests need not wait for it.
@@ -8,9 +8,10 @@ The daemon's code creates ticks, deduplicates run keys and submits runs exactly 
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,15 +132,31 @@ class Daemon:
         return list(reversed(runs))
 
 
-def main(home: str, seconds: str, *names: str) -> None:
-    """Tick for so long."""
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+def live(home: str, names: list[str]) -> None:
+    """Tick until killed."""
     with DagsterInstance.from_config(home) as instance, Daemon.open(instance) as daemon:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        until = time.monotonic() + float(seconds)
-        while time.monotonic() < until:
+        while True:
             daemon.tick(*names)
+
+
+def main(home: str, *names: str) -> None:
+    """For each line on standard input, live in a child of its own and print its process id.
+
+    Everything is imported before the first child, which opens its own instance.
+    """
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    logging.getLogger(LOGGER.name).setLevel(logging.CRITICAL)
+    for module in LOCATIONS.values():
+        importlib.import_module(module)
+    importlib.import_module("portfolio_platform.defs.portfolio.materialise")
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            sys.stdin.close()
+            live(home, list(names))
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from portfolio_platform.settings import Settings
 from portfolio_platform.store.feed import Event, Position
 
 Work = Mapping[str, Collection[Position]]
-FULL_RUNS = frozenset({"everything", "refresh", "recompute"})
+FULL_RUNS = frozenset({"everything", "refresh", "recompute", "__ASSET_JOB"})
 
 
 @dataclass(frozen=True)

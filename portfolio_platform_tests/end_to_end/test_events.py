@@ -1,0 +1,232 @@
+"""Events to effects through real processes: killed daemons, lost backends, a dead channel."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+
+from portfolio_platform.cli.listen import listen
+from portfolio_platform.defs.portfolio.materialise import materialise_weights
+from portfolio_platform.defs.sensors import reconcile, watches
+from portfolio_platform.settings import Settings
+from portfolio_platform.store.database import connect
+from portfolio_platform_tests.defs.conftest import (
+    cluster,
+    daemon,
+    daemon_of_session,
+    dagster_home,
+    fresh_database,
+    instance,
+    platform_home,
+)
+from portfolio_platform_tests.defs.daemon import Daemon
+from portfolio_platform_tests.defs.world import World
+from portfolio_platform_tests.store.postgres import Database
+
+__all__ = [
+    "cluster",
+    "daemon",
+    "daemon_of_session",
+    "dagster_home",
+    "fresh_database",
+    "instance",
+    "platform_home",
+]
+
+SENSORS = ("strategies_changed", "optimizations_requested")
+
+
+@pytest.fixture
+def world(fresh_database: Database, platform_home: Path) -> World:
+    return World.make(fresh_database)
+
+
+class Lives:
+    """A daemon process that is killed and started again."""
+
+    def __init__(self, home: Path) -> None:
+        self._host = subprocess.Popen(
+            [sys.executable, "-m", "portfolio_platform_tests.defs.daemon", str(home), *SENSORS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=dict(os.environ),
+        )
+        self._child = 0
+
+    def begin(self) -> None:
+        assert self._host.stdin is not None
+        assert self._host.stdout is not None
+        self._host.stdin.write("\n")
+        self._host.stdin.flush()
+        self._child = int(self._host.stdout.readline())
+
+    def kill(self) -> None:
+        os.kill(self._child, signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
+        assert self._host.stdin is not None
+        self._host.stdin.close()
+        self._host.wait(10)
+
+
+@contextmanager
+def lives(home: Path) -> Iterator[Lives]:
+    running = Lives(home)
+    running.begin()
+    yield running
+    running.end()
+
+
+def settled(world: World) -> bool:
+    """Whether every request is answered and every event passed."""
+    ((open_requests,),) = world.execute(
+        "select count(*) from public.optimization_requests where state in ('queued', 'running')"
+    )
+    ((behind,),) = world.execute(
+        "select count(*) from public.feed_lag() where consumer = any (%s) and events > 0",
+        list(SENSORS),
+    )
+    return open_requests == 0 and behind == 0 and world.open_batches() == 0
+
+
+def wait_until_settled(world: World, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not settled(world):
+        assert time.monotonic() < deadline, "events were not settled in time"
+        time.sleep(0.05)
+
+
+def assert_exact(world: World, strategies: list[str], asked: list[str]) -> None:
+    """Every event had its effect once, and the results are those of an undisturbed run."""
+    assert world.execute("select count(*) from ops.dead_letters") == [(0,)]
+    for key in asked:
+        assert world.request(key)["state"] == "done"
+    answers = dict(
+        world.execute(
+            "select s.request_id::text, count(*) from public.weight_sets as s "
+            "where s.request_id is not null group by 1"
+        )
+    )
+    assert answers == dict.fromkeys(asked, 1)
+    with world.database.connect() as connection:
+        for watch in (watches.STRATEGIES, watches.OPTIMIZATIONS):
+            assert reconcile.account(connection, watch).missing == ()
+    with connect(world.database.url()) as connection:
+        again = materialise_weights(connection, Settings(), "undisturbed", None)
+    assert {str(row["strategy_id"]) for row in again} == set(strategies)
+    assert not any(row["new"] for row in again), "an undisturbed run publishes the same content"
+
+
+def disturb(world: World, home: Path, events: int, kills: int, seed: int) -> None:
+    dice = random.Random(seed)
+    strategies = [world.strategy(f"s{number}") for number in range(5)]
+    asked: list[str] = []
+    kill_at = set(dice.sample(range(1, events), kills))
+    with lives(home) as daemon_process:
+        for number in range(events):
+            if dice.random() < 0.5:
+                asked.append(world.optimization(lookback=dice.randint(20, 50)))
+            else:
+                world.touch(dice.choice(strategies), lookback=dice.randint(20, 50))
+            if number in kill_at:
+                time.sleep(dice.random() * 1.5)
+                daemon_process.kill()
+                daemon_process.begin()
+            if number == events // 2:
+                world.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and pid <> pg_backend_pid()"
+                )
+        wait_until_settled(world, 60 + events)
+    assert_exact(world, strategies, asked)
+
+
+def test_killed_daemons_and_lost_backends_lose_and_double_nothing(
+    world: World, dagster_home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTFOLIO_SENSOR_MAX_ATTEMPTS", "50")
+    disturb(world, dagster_home, events=24, kills=3, seed=5)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_a_thousand_events_and_twenty_kills(
+    world: World, dagster_home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTFOLIO_SENSOR_MAX_ATTEMPTS", "50")
+    disturb(world, dagster_home, events=1000, kills=20, seed=11)
+
+
+@contextmanager
+def listening(said: list[str]) -> Iterator[None]:
+    """`portfolio-platform listen` in a thread."""
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    thread = threading.Thread(
+        target=lambda: loop.run_until_complete(listen(Settings(), said.append, stop))
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(60)
+        assert not thread.is_alive()
+        loop.close()
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_the_listener_answers_at_once_and_sensors_find_what_it_missed(
+    world: World,
+    daemon: Daemon,
+    dagster_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home))
+    monkeypatch.setenv("PORTFOLIO_UI_PORT", "1")  # nothing answers there: runs are in process
+    said: list[str] = []
+    with listening(said):
+        wait_for(lambda: any("listening" in line for line in said))
+        first = world.optimization()
+        wait_for(lambda: world.request(first)["state"] == "done")
+        strategy = world.strategy("mine")
+        wait_for(lambda: len(world.weights_of(strategy)) == 1)
+
+        world.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where application_name = 'portfolio_platform listen' "
+            "and datname = current_database()"
+        )
+        unheard = world.optimization(lookback=40)
+        wait_for(lambda: world.request(unheard)["state"] == "done")
+        assert sum("listening at" in line for line in said) == 2
+        assert not any("password" in line for line in said)
+
+    while_down = world.optimization(lookback=45)
+    for _ in range(2):
+        daemon.tick(*SENSORS)
+    assert world.request(while_down)["state"] == "done"
+    wait_for(lambda: settled(world))
+    assert_exact(world, [strategy], [first, unheard, while_down])
+    runs = daemon.runs_of("optimizations_requested")
+    tags = [run.tags["portfolio/unit"] for run in runs]
+    assert len(tags) == len(set(tags)), "listener and sensor never ran the same work twice"
