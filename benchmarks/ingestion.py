@@ -171,8 +171,8 @@ def bench_body(accounts: list[bytes]) -> dict[str, Any]:
     }
 
 
-def write_universe(folder: Path) -> Universe:
-    """A universe of 100 constant-product pools with mints, vaults and oracles: 501 accounts."""
+def write_universe(folder: Path, pools: int = POOLS) -> Universe:
+    """A universe of constant-product pools with mints, vaults and oracles: five accounts each."""
     draw = random.Random(9)
     tokens, watched = [], []
 
@@ -192,7 +192,7 @@ def write_universe(folder: Path) -> Universe:
     mint(programs.USDC)
     tokens.append(Token(mint=programs.USDC, symbol="USDC", decimals=6, stable=True))
     now = int(time.time())
-    for index in range(POOLS):
+    for index in range(pools):
         token, base, quote, pool, oracle = (key_text(draw.randbytes(32)) for _ in range(5))
         mint(token)
         price = draw.randrange(1, 500)
