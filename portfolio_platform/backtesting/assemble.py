@@ -140,8 +140,9 @@ def _outlook(
         return {**figures(drawn), "block": block, "seed": spec.seed}
 
     def filtered() -> dict[str, Any]:
-        drawn = risk.filtered_paths(returns, settings.paths, horizon, settings.decay, spec.seed)
-        return {**figures(drawn), "decay": settings.decay, "seed": spec.seed}
+        filter_ = {"decay": settings.decay, "persistence": settings.persistence}
+        drawn = risk.filtered_paths(returns, settings.paths, horizon, spec.seed, **filter_)
+        return {**figures(drawn), **filter_, "seed": spec.seed}
 
     def figures(drawn: FloatArray) -> dict[str, Any]:
         return risk.summarise(drawn, confidence=settings.confidence, ruin=settings.ruin)

@@ -41,24 +41,35 @@ def stationary_paths(
 
 
 def filtered_paths(
-    returns: FloatArray, paths: int, horizon: int, decay: float, seed: int
+    returns: FloatArray,
+    paths: int,
+    horizon: int,
+    seed: int,
+    *,
+    decay: float = 0.94,
+    persistence: float = 0.98,
 ) -> FloatArray:
     """(horizon, paths) returns by filtered historical simulation (Barone-Adesi et al. 1999).
 
-    Returns are standardised by their EWMA volatility ``σ²_t = λσ²_{t−1} + (1−λ)r²_{t−1}``; the
-    standardised residuals are drawn with replacement and scaled by a volatility that starts at
-    today's and reacts to what it draws. A return below −1 is total loss, −1.
+    Returns are standardised by the volatility ``σ²_{t+1} = (1 − p)·V + p·(λσ²_t + (1 − λ)r²_t)``, a
+    GARCH(1,1) that targets the sample variance V with persistence p. The standardised residuals,
+    scaled to variance 1, are drawn with replacement and multiplied by a volatility that starts at
+    today's and reacts to what it draws. Without the pull towards V (p = 1) a year of simulated
+    volatility wanders off to any level. A return below −1 is total loss, −1.
     """
     _check(returns)
     mean = float(returns.mean())
     centred = returns - mean
+    target = float(np.var(returns))
     variance = np.empty(len(returns) + 1)
-    variance[0] = float(np.var(returns))
+    variance[0] = target
     for bar, value in enumerate(centred):
-        variance[bar + 1] = decay * variance[bar] + (1.0 - decay) * value * value
+        recent = decay * variance[bar] + (1.0 - decay) * value * value
+        variance[bar + 1] = (1.0 - persistence) * target + persistence * recent
     # A long quiet stretch would otherwise let one ordinary return count as a thousand sigmas.
-    floor = 1e-4 * variance[0]
+    floor = 1e-4 * target
     residuals = centred / np.sqrt(np.maximum(variance[:-1], floor))
+    residuals /= np.sqrt(np.mean(residuals**2))
     generator = np.random.default_rng(seed)
     draws = residuals[generator.integers(0, len(residuals), (horizon, paths))]
     current = np.full(paths, max(variance[-1], floor))
@@ -66,7 +77,8 @@ def filtered_paths(
     for bar in range(horizon):
         shock = np.sqrt(current) * draws[bar]
         simulated[bar] = np.maximum(mean + shock, -1.0)
-        current = np.maximum(decay * current + (1.0 - decay) * shock * shock, floor)
+        recent = decay * current + (1.0 - decay) * shock * shock
+        current = np.maximum((1.0 - persistence) * target + persistence * recent, floor)
     return simulated
 
 

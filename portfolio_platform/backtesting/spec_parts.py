@@ -239,7 +239,10 @@ class RiskSimulation(Part):
         None, ge=1, le=20_000, description="Bars simulated; null means one year."
     )
     block: float | None = Field(None, ge=1.0)
-    decay: float = Field(0.94, gt=0.0, lt=1.0, description="EWMA decay of the volatility filter.")
+    decay: float = Field(0.94, gt=0.0, lt=1.0, description="Memory of the volatility filter.")
+    persistence: float = Field(
+        0.98, ge=0.0, lt=1.0, description="Share of a volatility shock left after one bar."
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     ruin: float = Field(0.5, gt=0.0, lt=1.0, description="Loss of capital that counts as ruin.")
     stress: tuple[StressWindow, ...] = CRASHES

@@ -32,10 +32,18 @@ def test_resampled_paths_keep_blocks_of_the_series():
 def test_filtered_paths_start_from_the_volatility_of_today():
     generator = np.random.default_rng(1)
     calm_then_wild = np.concatenate([generator.normal(0, 0.01, 800), generator.normal(0, 0.05, 60)])
-    wild = filtered_paths(calm_then_wild, 4000, 5, decay=0.94, seed=2)
-    calm = filtered_paths(calm_then_wild[::-1].copy(), 4000, 5, decay=0.94, seed=2)
+    wild = filtered_paths(calm_then_wild, 4000, 5, seed=2)
+    calm = filtered_paths(calm_then_wild[::-1].copy(), 4000, 5, seed=2)
     assert wild[0].std() > 3 * calm[0].std()
-    assert (filtered_paths(generator.normal(0, 0.6, 200), 500, 50, 0.94, 1) >= -1.0).all()
+    assert (filtered_paths(generator.normal(0, 0.6, 200), 500, 50, 1) >= -1.0).all()
+
+
+def test_filtered_paths_return_to_the_variance_of_the_series():
+    series = np.random.default_rng(7).standard_t(4, 800) * 0.03
+    drawn = filtered_paths(series, 4000, 365, seed=1)
+    early, late = drawn[:30].std(), drawn[-100:].std()
+    assert late == pytest.approx(series.std(), rel=0.15)
+    assert late < 2 * early
 
 
 def test_figures_at_the_horizon_by_hand():
@@ -53,7 +61,7 @@ def test_too_short_to_resample():
     with pytest.raises(NotDefined, match="at least 30"):
         stationary_paths(np.ones(5), 10, 10, 2.0, 1)
     with pytest.raises(NotDefined, match="variance"):
-        filtered_paths(np.zeros(100), 10, 10, 0.94, 1)
+        filtered_paths(np.zeros(100), 10, 10, 1)
 
 
 @given(
