@@ -368,11 +368,12 @@ def show(rows: list[Row]) -> None:
         f"{'skfolio':>9}  {'goal':<30}engine\n"
     )
     for row in rows:
+        busy = "?" if row.busy else " "
         skfolio = "-" if row.skfolio_ratio is None else f"{row.skfolio_ratio:,.0f}x"
         say(
             f"{row.job:<34}{row.windows:>8}{row.cpu_seconds:>10.4f}"
             f"{row.milliseconds_per_window:>9.4f}{row.riskfolio_seconds:>12.1f}"
-            f"{row.ratio:>8,.0f}x{skfolio:>9}{'?' if row.busy else ' '} {row.goal:<30}{row.engine}\n"
+            f"{row.ratio:>8,.0f}x{skfolio:>9}{busy} {row.goal:<30}{row.engine}\n"
         )
     say(
         f"\n{'job':<34}{'worst gap':>11}{'objective':>11}{'weights':>10}{'tight':>10}"

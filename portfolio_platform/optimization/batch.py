@@ -274,12 +274,15 @@ def _walk_hrp(
     weights: FloatArray,
     states: NDArray[np.int64],
 ) -> None:
-    from scipy.cluster import hierarchy
-
     from portfolio_platform.optimization.kernels import hierarchy as tree
     from portfolio_platform.optimization.kernels.rolling import rolling_covariances, suspicious
 
     n = returns.shape[1]
+    if spec.hierarchy.linkage == "single" and spec.hierarchy.leaf_order:
+        tree.walk_hierarchical(returns, starts, spec.lookback, spec.rm == "vol", weights, states)
+        return
+    from scipy.cluster import hierarchy
+
     distance = np.empty(n * (n - 1) // 2)
     bounds = np.zeros((2 * n, 2), dtype=np.int64)
     shape, deviation = spec.hierarchy, spec.rm == "vol"
@@ -326,4 +329,10 @@ def _dispatchers(name: str) -> tuple[object, ...]:
     from portfolio_platform.optimization.kernels import hierarchy as tree
     from portfolio_platform.optimization.kernels.rolling import rolling_covariances, suspicious
 
-    return (tree.correlation_distance, tree.bisect, rolling_covariances, suspicious)
+    return (
+        tree.walk_hierarchical,
+        tree.correlation_distance,
+        tree.bisect,
+        rolling_covariances,
+        suspicious,
+    )

@@ -15,6 +15,7 @@ BATCHED = {
     "risk_parity": {"model": "RP"},
     "cvar": {"rm": "CVaR"},
     "hrp": {"model": "HRP"},
+    "hrp ward": {"model": "HRP", "hierarchy": {"linkage": "ward"}},
     "programme_min_variance": {
         "bounds": {"lower": 0.01, "upper": 0.4},
         "groups": [{"group": "tech", "lower": 0.2}, {"group": "energy", "upper": 0.2}],
@@ -44,7 +45,7 @@ def agree(walk, strategy, panel, places):
 def test_equals_decide(name, sp20, spec):
     strategy = spec(**BATCHED[name])
     walk = walk_forward(strategy, sp20, sp20.times[200::41])
-    assert batch.kind(strategy, 20, has_cash=False) == name
+    assert batch.kind(strategy, 20, has_cash=False) == name.split()[0]
     assert (walk.engines == "exact").mean() > 0.9
     assert walk.statuses[0] == "insufficient_history"
     agree(walk, strategy, sp20, range(0, len(walk.times), 9))

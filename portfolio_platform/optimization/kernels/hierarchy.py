@@ -5,6 +5,16 @@
 import numpy as np
 from numba import njit
 
+from portfolio_platform.optimization.kernels.active_set import OPTIMAL, UNDECIDED
+from portfolio_platform.optimization.kernels.dendrogram import leaf_order, single_linkage
+from portfolio_platform.optimization.kernels.rolling import (
+    REBUILD,
+    build_sums,
+    finish_moments,
+    move_sums,
+    suspicious,
+)
+
 
 @njit(cache=True)
 def bisect(covariance, order, deviation, weights, bounds):
@@ -68,3 +78,36 @@ def correlation_distance(covariance, condensed):
             rho = covariance[i, j] / (np.sqrt(covariance[i, i]) * np.sqrt(covariance[j, j]))
             condensed[place] = np.sqrt(min(max((1.0 - rho) / 2.0, 0.0), 1.0))
             place += 1
+
+
+@njit(cache=True)
+def walk_hierarchical(returns, starts, window, deviation, weights, states):
+    """Hierarchical risk parity over many windows: single linkage, ordered leaves."""
+    k, n = starts.shape[0], returns.shape[1]
+    shift = returns[starts[0]].copy()
+    total, product = np.zeros(n), np.zeros((n, n))
+    mean, S, distance = np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
+    children, order = np.zeros((n - 1, 2), dtype=np.int64), np.zeros(n, dtype=np.int64)
+    bounds, sigma = np.zeros((2 * n, 2), dtype=np.int64), np.zeros(n)
+    for w in range(k):
+        sound = False
+        if w % REBUILD != 0 and starts[w] - starts[w - 1] < window:
+            sound = move_sums(returns, starts[w - 1], starts[w], window, shift, total, product, S)
+        if not sound:
+            build_sums(returns, starts[w], starts[w] + window, shift, total, product)
+        finish_moments(total, product, window, shift, mean, S)
+        if suspicious(S):
+            states[w] = UNDECIDED
+            continue
+        for i in range(n):
+            sigma[i] = np.sqrt(S[i, i])
+        for i in range(n):
+            for j in range(i):
+                rho = S[i, j] / (sigma[i] * sigma[j])
+                value = np.sqrt(min(max((1.0 - rho) / 2.0, 0.0), 1.0))
+                distance[i, j] = value
+                distance[j, i] = value
+        single_linkage(distance, children)
+        leaf_order(distance, children, order)
+        bisect(S, order, deviation, weights[w], bounds)
+        states[w] = OPTIMAL
