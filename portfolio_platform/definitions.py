@@ -9,11 +9,12 @@ from dagster import BetaWarning, Definitions, PreviewWarning
 warnings.filterwarnings("ignore", category=BetaWarning)
 warnings.filterwarnings("ignore", category=PreviewWarning)
 
-from portfolio_platform.defs import automation, checks  # noqa: E402
+from portfolio_platform.defs import automation, checks, upkeep  # noqa: E402
 from portfolio_platform.defs.backtest import assets as backtest  # noqa: E402
 from portfolio_platform.defs.executors import chosen_executor  # noqa: E402
 from portfolio_platform.defs.market import assets as market  # noqa: E402
 from portfolio_platform.defs.monitoring import assets as monitoring  # noqa: E402
+from portfolio_platform.defs.monitoring import housekeeping  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.sensors import main as sensors  # noqa: E402
@@ -28,10 +29,10 @@ defs = Definitions(
         *backtest.ASSETS,
         *monitoring.ASSETS,
     ],
-    asset_checks=[*checks.CHECKS, *monitoring.CHECKS],
-    jobs=[*automation.JOBS, *sensors.JOBS, *monitoring.JOBS],
+    asset_checks=[*checks.CHECKS, *monitoring.CHECKS, *housekeeping.CHECKS],
+    jobs=[*automation.JOBS, *upkeep.JOBS, *sensors.JOBS, *monitoring.JOBS],
     sensors=[*sensors.SENSORS, *monitoring.SENSORS],
-    schedules=[*automation.SCHEDULES, *monitoring.SCHEDULES],
+    schedules=[*automation.SCHEDULES, *upkeep.SCHEDULES, *monitoring.SCHEDULES],
     resources={"platform": Platform()},
     executor=chosen_executor(Settings()),
 )

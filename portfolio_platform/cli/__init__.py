@@ -307,6 +307,31 @@ def dead_letters(
 
 
 @app.command()
+def channels(
+    user: Annotated[str | None, typer.Option(help="User id; default: the demo user.")] = None,
+    add: Annotated[
+        str | None, typer.Option(help="https:// (signed webhook) or apprise address.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the new channel.")] = "notifications",
+    min_severity: Annotated[str, typer.Option(help="info, warning or critical.")] = "info",
+    remove: Annotated[str | None, typer.Option(help="Channel id to delete.")] = None,
+) -> None:
+    """List, add or remove where a user is notified of alerts."""
+    from portfolio_platform.cli import channels as stored
+    from portfolio_platform.cli.embedded_database import DEMO_USER
+    from portfolio_platform.settings import Settings
+
+    owner = user or str(DEMO_USER)
+    if add is not None:
+        print_json(stored.add_channel(Settings(), owner, name, add, min_severity), indent=2)
+    elif remove is not None:
+        if not stored.remove_channel(Settings(), owner, remove):
+            raise fail(f"no channel {remove} of user {owner}")
+    else:
+        print_json(stored.list_channels(Settings(), owner), indent=2)
+
+
+@app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """Say what is configured and reachable, and what is not, in plain words."""
     from portfolio_platform.cli.doctor import examine

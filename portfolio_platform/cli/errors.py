@@ -17,6 +17,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.amm import AmmError
     from portfolio_platform.api.local_keys import LocalKeyError
     from portfolio_platform.cli.lookahead import BadStep
+    from portfolio_platform.cli.channels import BadChannel
     from portfolio_platform.cli.plans import NotExecutable
     from portfolio_platform.cli.quotes import QuoteRefused
     from portfolio_platform.cli.services import ServiceFailed
@@ -30,6 +31,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.store.dead_letters import UnknownDeadLetter
     from portfolio_platform.store.embedded import EmbeddedServerError
     from portfolio_platform.store.requests import UnknownRow
+    from portfolio_platform.store.secrets import BadSecretKey
 
     return (
         ServicesNotRunning,
@@ -49,6 +51,8 @@ def domain_errors() -> tuple[type[Exception], ...]:
         EmbeddedServerError,
         UnknownRow,
         UnknownDeadLetter,
+        BadChannel,
+        BadSecretKey,
         psycopg.OperationalError,
         FileNotFoundError,
     )
