@@ -11,7 +11,11 @@ setup(
     description="Solana portfolio decisions as Dagster software-defined assets on Supabase",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["portfolio_platform", "portfolio_platform.*"]),
-    include_package_data=True,
+    package_data={
+        "portfolio_platform.store": ["floor.sql"],
+        "portfolio_platform.api": ["schemas/*.json", "static/*"],
+        "portfolio_platform.backtesting": ["page/*"],
+    },
     entry_points={"console_scripts": ["portfolio-platform = portfolio_platform.cli:main"]},
     install_requires=[
         f"dagster=={DAGSTER}",

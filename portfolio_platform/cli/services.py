@@ -228,7 +228,11 @@ def open_demo_portfolio(database_url: str, universe_url: str) -> None:
                 wallet=wallet,
                 hub_mint=universe["hub"],
                 strategy_id=strategy(conn, "min-variance").strategy_id,
-                settings={"sol_fee_reserve": 50_000_000, "min_notional": 1_000_000},
+                settings={
+                    "sol_fee_reserve": 50_000_000,
+                    "min_notional": 1_000_000,
+                    "max_slot_spread": 8,
+                },
             )
 
 

@@ -17,6 +17,7 @@ from portfolio_platform.settings import Settings
 from portfolio_platform.solana.universe import Universe
 from portfolio_platform.store import ingest, latest, requests
 
+COHERENCE_ATTEMPTS = 4
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 
@@ -134,14 +135,15 @@ def materialise_plans(
         except _MustRefetch:
             # The rehearsal was rolled back: only the plan from the fresh read is published.
             with connect() as conn:
-                refresh(conn, settings)
+                refresh(conn, settings, plans.settings_of(row).max_slot_spread)
                 published, made = plans.publish_plan(
                     conn, row, code_version=code_version, run_id=run_id
                 )
         except plans.NoTarget as error:
             rows.append({"portfolio": row.name, "outcome": "failed", "reasons": str(error)})
             continue
-        summary = made.to_json()["summary"]
+        document = made.to_json()
+        summary = document["summary"]
         rows.append(
             {
                 "portfolio": row.name,
@@ -151,6 +153,7 @@ def materialise_plans(
                 "reasons": ", ".join(plans.reasons(made)),
                 "trades": len(made.trades),
                 "cost_bps": summary["cost_bps"],
+                "document": document,
             }
         )
     return rows
@@ -160,12 +163,20 @@ class _MustRefetch(Exception):
     """A reallocation is due: the stored snapshot is not fresh enough to trade on."""
 
 
-def refresh(conn: Connection, settings: Settings) -> None:
-    """Read the chain afresh and land what plans are computed from."""
+def refresh(conn: Connection, settings: Settings, max_slot_spread: int) -> None:
+    """Read the chain afresh and land what plans are computed from.
+
+    More than a hundred accounts take several calls; while those lie further apart than the plan
+    allows, the read is repeated a few times. The planner refuses what is still incoherent.
+    """
     described = ingest.universe(conn)
     if described is None:
         raise facts.NoSnapshot("no universe is known; materialise account_snapshots first")
-    fetch = snapshots.fetch_accounts(conn, settings, Universe.model_validate(described))
+    universe = Universe.model_validate(described)
+    for _ in range(COHERENCE_ATTEMPTS):
+        fetch = snapshots.fetch_accounts(conn, settings, universe)
+        if fetch.slot - fetch.oldest_slot <= max_slot_spread:
+            break
     stored = facts.stored_snapshot(conn, fetch_id=fetch.fetch_id)
     facts.save_prices(conn, stored, settings)
     facts.save_pools(conn, stored)

@@ -1,4 +1,4 @@
-"""Pictures for the UI: risk contributions and the efficient frontier with the chosen point."""
+"""Pictures for the UI: risk and frontier of weights, before and after of plans."""
 
 from __future__ import annotations
 
@@ -7,6 +7,77 @@ import io
 from typing import Any
 
 from dagster import MetadataValue
+
+
+def _picture(figure: Any) -> MetadataValue:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=80)
+    encoded = base64.b64encode(stream.getvalue()).decode()
+    return MetadataValue.md(f"![picture](data:image/png;base64,{encoded})")
+
+
+def weights_before_and_after(document: dict[str, Any]) -> MetadataValue:
+    """Weights of a plan before, wanted and after, token by token."""
+    from matplotlib.figure import Figure
+
+    after = {one["mint"]: one for one in document["after"]["assets"]}
+    rows = [
+        (
+            one["symbol"] or one["mint"][:6],
+            float(one["weight"] or 0),
+            float(one["target_weight"] or 0),
+            float((after.get(one["mint"]) or one)["weight"] or 0),
+        )
+        for one in document["before"]["assets"]
+    ]
+    rows.sort(key=lambda row: -max(row[1:]))
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, hatch) in enumerate((("before", ""), ("target", ".."), ("after", "//"))):
+        axes.bar(
+            [index + 0.27 * place for index in range(len(rows))],
+            [row[1 + place] for row in rows],
+            0.26,
+            label=name,
+            hatch=hatch,
+        )
+    axes.set_xticks([index + 0.27 for index in range(len(rows))], [row[0] for row in rows])
+    axes.tick_params(labelsize=7)
+    axes.set_ylabel("weight", fontsize=7)
+    axes.legend(fontsize=7)
+    return _picture(figure)
+
+
+def plan_text(row: dict[str, Any]) -> MetadataValue:
+    """A plan as a person reads it: outcome, cost, expected performance, steps in order."""
+    document = row["document"]
+    summary = document["summary"]
+    lines = [
+        f"**{row['outcome']}**: {row['reasons']}",
+        "",
+        f"cost {summary['cost_bps']} bps, turnover {summary['turnover']}, tracking error "
+        f"{summary['tracking_error_before']} before and {summary['tracking_error_after']} after",
+    ]
+    performance = summary["performance"]
+    if performance:
+        for when in ("before", "after"):
+            figures = ", ".join(f"{key} {value}" for key, value in performance[when].items())
+            lines.append(f"- expected {when}: {figures}")
+    for failure in document["failures"]:
+        lines.append(
+            f"- {failure['asset']} {failure['side']}: {failure['reason']}, needs "
+            f"{failure['need']}, available {failure['available']}"
+        )
+    if document["steps"]:
+        lines += ["", "step | pool | in | amount in | expected out | min out | impact bps"]
+        lines.append("--- | --- | --- | --- | --- | --- | ---")
+        lines += [
+            f"{step['number']} | {step['pool'][:8]} {step['kind']} | {step['side']} "
+            f"{step['mint_in'][:6]} | {step['amount_in']} | {step['expected_out']} | "
+            f"{step['min_out']} | {step['impact_bps']}"
+            for step in document["steps"]
+        ]
+    return MetadataValue.md("\n".join(lines))
 
 
 def risk_and_frontier(row: dict[str, Any]) -> MetadataValue:
@@ -41,7 +112,4 @@ def risk_and_frontier(row: dict[str, Any]) -> MetadataValue:
     right.set_ylabel("expected return per year", fontsize=7)
     right.tick_params(labelsize=7)
     right.legend(fontsize=7)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=80)
-    encoded = base64.b64encode(picture.getvalue()).decode()
-    return MetadataValue.md(f"![risk and frontier](data:image/png;base64,{encoded})")
+    return _picture(figure)

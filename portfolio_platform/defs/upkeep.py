@@ -1,0 +1,36 @@
+"""Keeping the database in shape: partitions made ahead, old bytes and passed events pruned."""
+
+from dataclasses import asdict
+
+from dagster import OpExecutionContext, ScheduleDefinition, job, op
+
+from portfolio_platform.defs.resources import Platform
+
+
+@op(description="Make partitions ahead and prune what is older than the retention policy.")
+def prune_database(context: OpExecutionContext, platform: Platform) -> None:
+    """Prune and log what went; nothing that a consumer of the feed has not passed is removed."""
+    from portfolio_platform.store.database import connect
+    from portfolio_platform.store.retention import prune
+
+    with connect(platform.settings.resolve_database_url(), autocommit=True) as conn:
+        pruned = prune(conn)
+    context.log.info(f"pruned: {asdict(pruned)}")
+    context.add_output_metadata(asdict(pruned))
+
+
+@job(description="Retention and partitions.")
+def upkeep() -> None:
+    """Run the upkeep."""
+    prune_database()
+
+
+nightly_upkeep = ScheduleDefinition(
+    name="nightly_upkeep",
+    job=upkeep,
+    cron_schedule="17 3 * * *",
+    description="Every night: partitions for the coming month, pruning by the retention policy.",
+)
+
+JOBS = [upkeep]
+SCHEDULES = [nightly_upkeep]
