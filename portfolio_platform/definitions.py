@@ -14,7 +14,7 @@ from portfolio_platform.defs.backtest import assets as backtest  # noqa: E402
 from portfolio_platform.defs.executors import chosen_executor  # noqa: E402
 from portfolio_platform.defs.market import assets as market  # noqa: E402
 from portfolio_platform.defs.monitoring import assets as monitoring  # noqa: E402
-from portfolio_platform.defs.monitoring import housekeeping  # noqa: E402
+from portfolio_platform.defs.monitoring import flow  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.sensors import main as sensors  # noqa: E402
@@ -29,7 +29,7 @@ defs = Definitions(
         *backtest.ASSETS,
         *monitoring.ASSETS,
     ],
-    asset_checks=[*checks.CHECKS, *monitoring.CHECKS, *housekeeping.CHECKS],
+    asset_checks=[*checks.CHECKS, *monitoring.CHECKS, *flow.CHECKS],
     jobs=[*automation.JOBS, *upkeep.JOBS, *sensors.JOBS, *monitoring.JOBS],
     sensors=[*sensors.SENSORS, *monitoring.SENSORS],
     schedules=[*automation.SCHEDULES, *upkeep.SCHEDULES, *monitoring.SCHEDULES],

@@ -317,18 +317,18 @@ def channels(
     remove: Annotated[str | None, typer.Option(help="Channel id to delete.")] = None,
 ) -> None:
     """List, add or remove where a user is notified of alerts."""
-    from portfolio_platform.cli import channels as stored
+    from portfolio_platform.cli.channels import add_channel, list_channels, remove_channel
     from portfolio_platform.cli.embedded_database import DEMO_USER
     from portfolio_platform.settings import Settings
 
     owner = user or str(DEMO_USER)
     if add is not None:
-        print_json(stored.add_channel(Settings(), owner, name, add, min_severity), indent=2)
+        print_json(add_channel(Settings(), owner, name, add, min_severity), indent=2)
     elif remove is not None:
-        if not stored.remove_channel(Settings(), owner, remove):
+        if not remove_channel(Settings(), owner, remove):
             raise fail(f"no channel {remove} of user {owner}")
     else:
-        print_json(stored.list_channels(Settings(), owner), indent=2)
+        print_json(list_channels(Settings(), owner), indent=2)
 
 
 @app.command()

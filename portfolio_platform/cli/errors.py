@@ -16,8 +16,8 @@ def domain_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is written for a person."""
     from portfolio_platform.amm import AmmError
     from portfolio_platform.api.local_keys import LocalKeyError
-    from portfolio_platform.cli.lookahead import BadStep
     from portfolio_platform.cli.channels import BadChannel
+    from portfolio_platform.cli.lookahead import BadStep
     from portfolio_platform.cli.plans import NotExecutable
     from portfolio_platform.cli.quotes import QuoteRefused
     from portfolio_platform.cli.services import ServiceFailed

@@ -10,13 +10,14 @@ from portfolio_platform.defs.resources import Platform
 @op(description="Make partitions ahead and prune what is older than the retention policy.")
 def prune_database(context: OpExecutionContext, platform: Platform) -> None:
     """Prune and log what went; nothing that a consumer of the feed has not passed is removed."""
+    from portfolio_platform.store import batches
     from portfolio_platform.store.database import connect
     from portfolio_platform.store.retention import prune
 
     with connect(platform.settings.resolve_database_url(), autocommit=True) as conn:
-        pruned = prune(conn)
-    context.log.info(f"pruned: {asdict(pruned)}")
-    context.add_output_metadata(asdict(pruned))
+        pruned = asdict(prune(conn)) | {"batches": batches.prune(conn)}
+    context.log.info(f"pruned: {pruned}")
+    context.add_output_metadata(pruned)
 
 
 @job(description="Retention and partitions.")
