@@ -92,6 +92,7 @@ def result(
         }
         section["validation"] = per_strategy[run.name]
         section |= _outlook(period, run, benchmarks, times)
+        section["metrics"]["capacity"] = section["capacity"]["capacity"]
         found.extend(
             events_of.reasons_of(run.name, section["unanswered"], section["events"], run.simulation)
         )
@@ -194,7 +195,7 @@ def _section(
     window = min(ROLLING[spec.interval], max(2, len(returns) // 4))
     section: dict[str, Any] = {
         "equity": simulation.equity.tolist(),
-        "drawdown": metrics.drawdown(returns).tolist(),
+        "drawdown": np.round(metrics.drawdown(returns), 8).tolist(),
         "metrics": values,
         "undefined": undefined,
         "monthly": panels.monthly_returns(period.times[1:], returns),

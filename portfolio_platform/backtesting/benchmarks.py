@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -117,8 +117,3 @@ def _inverse_volatility(period: Period, window: int) -> FloatArray:
             deviation = np.std(prices[1:] / prices[:-1] - 1.0, axis=0, ddof=1)
             scores[position] = np.where(deviation > 0.0, 1.0 / deviation, np.nan)
     return scores
-
-
-def names_of(benchmarks: Sequence[Benchmark]) -> tuple[str, ...]:
-    """Return the labels in order."""
-    return tuple(benchmark.label for benchmark in benchmarks)

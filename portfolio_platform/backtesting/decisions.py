@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portfolio_platform.backtesting.market_path import FloatArray
-from portfolio_platform.backtesting.simulator import Schedule, Walker
+from portfolio_platform.backtesting.simulator import Schedule
 from portfolio_platform.backtesting.spec_parts import Window
 from portfolio_platform.optimization import Decider, PricePanel, Solution, StrategySpec, batch
 from portfolio_platform.optimization.walk_forward import walk_forward
@@ -18,7 +18,6 @@ from portfolio_platform.optimization.walk_forward import walk_forward
 #: Decisions of one block. A block starts cold, so a run resumed at a block boundary is the same to
 #: the bit as one that was never stopped, whatever an engine keeps warm between calls.
 BLOCK = 64
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -169,9 +168,31 @@ def target_matrix(
     return targets, np.array([decision.bar for decision in answered], dtype=np.int64)
 
 
-def replay_to(walker: Walker, decisions: Sequence[Decision], lag: int, stop: int) -> None:
-    """Walk to bar `stop` with what has been decided so far."""
-    targets, bars = target_matrix(decisions, walker.path.assets)
-    if len(targets) == 0:
-        targets = np.zeros((1, len(walker.path.assets)))
-    walker.advance(stop, targets, Schedule.of(len(walker.path), bars + lag))
+class Standing:
+    """Targets in force at each bar, grown decision by decision.
+
+    Parameters
+    ----------
+    most
+        Decisions that will be added at most.
+    lag
+        Bars from a decision to its fill.
+    """
+
+    def __init__(self, assets: Sequence[str], bars: int, most: int, lag: int) -> None:
+        self._column = {asset: position for position, asset in enumerate(assets)}
+        self._lag = lag
+        self._rows = 0
+        self.targets: FloatArray = np.zeros((max(1, most), len(assets)))
+        self.schedule = Schedule(np.full(bars, -1, dtype=np.int64), np.zeros(bars, dtype=np.bool_))
+
+    def add(self, decision: Decision) -> None:
+        """Put a decision in force; one without weights leaves the previous target there."""
+        if decision.status != "optimal":
+            return
+        row, fill = self._rows, decision.bar + self._lag
+        for asset, weight in decision.weights.items():
+            self.targets[row, self._column[asset]] = weight
+        self._rows += 1
+        self.schedule.target_at[fill:] = row
+        self.schedule.arrives[fill : fill + 1] = True

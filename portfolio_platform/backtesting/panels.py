@@ -17,8 +17,8 @@ SAMPLES = 400
 
 
 def clean(values: FloatArray) -> list[float | None]:
-    """Return a list, None where a value is not finite."""
-    return [float(v) if np.isfinite(v) else None for v in values]
+    """Return a list rounded to six decimals, None where a value is not finite."""
+    return [float(v) if np.isfinite(v) else None for v in np.round(values, 6)]
 
 
 def sample_rows(bars: int) -> NDArray[np.int64]:

@@ -12,14 +12,15 @@ from portfolio_platform.backtesting import metrics
 from portfolio_platform.backtesting.decisions import (
     BLOCK,
     Decision,
+    Standing,
     compile_kernels,
     looks_at_holdings,
-    replay_to,
     solve_block,
     step_with_holdings,
+    target_matrix,
 )
 from portfolio_platform.backtesting.period import Period
-from portfolio_platform.backtesting.simulator import Simulation, Walker
+from portfolio_platform.backtesting.simulator import Schedule, Simulation, Walker, simulate
 from portfolio_platform.backtesting.trials import Trial, canonical_hash
 from portfolio_platform.optimization import StrategySpec
 
@@ -96,9 +97,15 @@ def walk_forward(
         decisions.extend(block)
         if block_done is not None:
             block_done(block)
-    walker = Walker(period.path, period.terms, capital=period.spec.initial_capital)
-    replay_to(walker, decisions, period.spec.execution_lag, len(period.path))
-    return Run(name, strategy, config, config_hash(config), tuple(decisions), walker.record())
+    targets, bars = target_matrix(decisions, period.path.assets)
+    simulation = simulate(
+        period.path,
+        targets if len(targets) else np.zeros((1, len(period.path.assets))),
+        Schedule.of(len(period.path), bars + period.spec.execution_lag),
+        period.terms,
+        capital=period.spec.initial_capital,
+    )
+    return Run(name, strategy, config, config_hash(config), tuple(decisions), simulation)
 
 
 def _blocks(
@@ -114,23 +121,23 @@ def _blocks(
             yield solve_block(strategy, window, period.panel, bars, times)
         return
     lag = period.spec.execution_lag
+    most = len(period.decide_at)
+    standing = Standing(period.path.assets, len(period.path), most, lag)
+    for decision in decisions:
+        standing.add(decision)
     walker = Walker(period.path, period.terms, capital=period.spec.initial_capital)
     block: list[Decision] = []
     for bar in period.decide_at[done:].tolist():
         # With no lag the fill falls on this very bar: look at what is held just before it.
-        replay_to(walker, [*decisions, *block], lag, bar if lag == 0 else bar + 1)
+        walker.advance(bar if lag == 0 else bar + 1, standing.targets, standing.schedule)
         held = walker.weights_at(bar)
         block.append(step_with_holdings(strategy, window, period.panel, bar, times, held))
+        standing.add(block[-1])
         if len(block) == BLOCK:
             yield block
             block = []
     if block:
         yield block
-
-
-def answered_share(decisions: Sequence[Decision]) -> float:
-    """Share of decisions with weights."""
-    return float(np.mean([d.status == "optimal" for d in decisions])) if decisions else 0.0
 
 
 def finished_trial(run: Run, period: Period) -> Trial:

@@ -42,13 +42,18 @@ function drawCosts(box, name) {
     name: titles[kind], stackgroup: "one", line: {width: 0.8, color: colour(index)}})),
   {yaxis: {title: {text: "cumulative"}}});
 }
+function eventText(e) {
+  const name = label(e.asset);
+  if (e.kind === "worthless_token") return `${name} went to zero`;
+  if (e.kind === "delisted") return `${name} had no price any more; settled in cash after ${e.bars} bars`;
+  return `${name} had no price for ${e.bars} bar(s); held and marked at the last one`;
+}
 function drawEvents(box, name) {
   const part = report.strategies[name];
   const rows = [
     ...part.unanswered.map((s) => [day(s.from), s.from === s.to ? "" : day(s.to),
       `${s.decisions} decision(s): ${s.status}${s.reason ? `, ${s.reason}` : ""}; ${s.action}`]),
-    ...part.events.map((e) => [day(e.time), "", `${label(e.asset)}: ${e.kind.replaceAll("_", " ")}` +
-      (e.kind === "worthless_token" ? "" : `, ${e.bars} bar(s)`)]),
+    ...part.events.map((e) => [day(e.time), "", eventText(e)]),
   ].sort((a, b) => (a[0] < b[0] ? -1 : 1));
   if (!rows.length) return empty(box, "None: every decision had an answer and every held asset a price.");
   table(box, ["From", "To", "What happened"], rows.slice(0, 60), [0, 1, 2]);
@@ -59,5 +64,5 @@ function drawCapacity(box, name) {
   if (!curve || !curve.capital) return empty(box, (curve && curve.reason) || "Not computed.");
   plot(box, [{type: "scatter", mode: "lines+markers", x: curve.capital, y: curve.cagr,
     line: {color: colour(tone(name))}, hovertemplate: "%{x:,.0f}: %{y:.1%}<extra></extra>"}],
-  {hovermode: "closest", xaxis: {type: "log", title: {text: "capital"}}, yaxis: {tickformat: ".0%", title: {text: "CAGR"}}});
+  {hovermode: "closest", xaxis: {type: "log", title: {text: "capital"}}, yaxis: {tickformat: ".1%", title: {text: "CAGR"}}});
 }

@@ -29,6 +29,7 @@ const metricRows = [
   ["costs_share_of_capital", "Costs paid / initial capital", percent],
   ["income", "Yield and interest earned", (v) => number(v, 2)],
   ["final_equity", "Final equity", (v) => number(v, 2)],
+  ["capacity", "Capacity: capital that keeps half of the growth", (v) => number(v, 0)],
 ];
 
 function drawEquity(box, logarithmic) {
