@@ -71,6 +71,7 @@ class Lives:
         self._host.stdin.write("\n")
         self._host.stdin.flush()
         self._child = int(self._host.stdout.readline())
+        assert self._host.stdout.readline() == "ticking\n"
 
     def kill(self) -> None:
         os.kill(self._child, signal.SIGKILL)
@@ -130,6 +131,28 @@ def assert_exact(world: World, strategies: list[str], asked: list[str]) -> None:
     assert not any(row["new"] for row in again), "an undisturbed run publishes the same content"
 
 
+# When to kill: in the middle of an asset (its run holds the lock that proves it alive), between
+# the tick that requested a run and the cursor that follows it, or whenever.
+MOMENTS = {
+    "an asset is being materialised": (
+        "select exists (select from pg_locks as l join pg_database as d on d.oid = l.database "
+        "where l.locktype = 'advisory' and l.mode = 'ShareLock' "
+        "and d.datname = current_database())"
+    ),
+    "a batch is open": "select exists (select from ops.feed_batches where closed_at is null)",
+    "now": "select true",
+}
+
+
+def wait_for_moment(world: World, moment: str) -> None:
+    deadline = time.monotonic() + 5
+    with world.database.connect() as connection:
+        while time.monotonic() < deadline:
+            if connection.execute(MOMENTS[moment].encode()).fetchone() == (True,):
+                return
+            time.sleep(0.002)
+
+
 def disturb(world: World, home: Path, events: int, kills: int, seed: int) -> None:
     dice = random.Random(seed)
     strategies = [world.strategy(f"s{number}") for number in range(5)]
@@ -142,7 +165,7 @@ def disturb(world: World, home: Path, events: int, kills: int, seed: int) -> Non
             else:
                 world.touch(dice.choice(strategies), lookback=dice.randint(20, 50))
             if number in kill_at:
-                time.sleep(dice.random() * 1.5)
+                wait_for_moment(world, dice.choice(list(MOMENTS)))
                 daemon_process.kill()
                 daemon_process.begin()
             if number == events // 2:
