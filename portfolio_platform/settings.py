@@ -171,6 +171,12 @@ class Settings(BaseSettings):
     reference_max_intervals: int = Field(
         default=2, ge=1, description="Older closes, in intervals, are no voice any more."
     )
+    max_reference_deviation: float = Field(
+        default=0.25,
+        gt=0,
+        description="How far a token's only source may lie from a venue's last close: crashes are "
+        "real. With several sources the close is one voice among them.",
+    )
     stale_after_seconds: float = Field(
         default=7200.0, gt=0, description="Results older than this are served as stale."
     )

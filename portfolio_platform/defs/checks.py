@@ -6,6 +6,7 @@ from portfolio_platform.defs.market.assets import market_bars
 from portfolio_platform.defs.portfolio.assets import optimal_weights, reallocation_plans
 from portfolio_platform.defs.resources import Platform
 from portfolio_platform.defs.solana.assets import account_snapshots, token_prices
+from portfolio_platform.defs.solana.gate_checks import price_gates
 from portfolio_platform.store import checks
 
 
@@ -72,6 +73,7 @@ def every_portfolio_has_an_outcome(platform: Platform) -> AssetCheckResult:
 CHECKS = [
     bytes_match_their_hash,
     accepted_prices_agree,
+    price_gates,
     every_watched_token_has_a_price,
     clean_bars_are_positive_and_closed,
     weights_sum_to_one,

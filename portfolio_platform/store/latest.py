@@ -22,15 +22,15 @@ def _rows(conn: Connection, query: str, **parameters: Any) -> list[dict[str, Any
 def prices(conn: Connection, as_of: datetime | None = None) -> list[dict[str, Any]]:
     """Every source's last price since the universe was judged as a whole, refused ones included.
 
-    Columns ``price_id, mint, source, pubkey, slot, price, confidence, depth, verdict, reasons,
-    observed_at, sha256``.
+    Columns ``price_id, mint, source, pubkey, snapshot_id, slot, price, confidence, published_at,
+    age_slots, age_seconds, depth, verdict, reasons, observed_at, sha256``.
     """
     return _rows(
         conn,
         """
         select distinct on (p.mint, p.pubkey, p.source)
-            p.price_id, p.mint, p.source, p.pubkey, p.slot, p.price, p.confidence, p.depth,
-            p.verdict, p.reasons, p.observed_at, s.sha256
+            p.price_id, p.mint, p.source, p.pubkey, p.snapshot_id, p.slot, p.price, p.confidence,
+            p.published_at, p.age_slots, p.age_seconds, p.depth, p.verdict, p.reasons, p.observed_at, s.sha256
         from public.token_prices as p join chain.account_snapshots as s using (snapshot_id)
         where p.observed_at >= (select w.observed_at from public.token_prices as w
                                 where w.whole and (%(as_of)s::timestamptz is null

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from portfolio_platform.defs.resources import Platform
 from portfolio_platform.defs.solana import snapshots
 from portfolio_platform.settings import Settings
 from portfolio_platform.solana.rpc import PoolSettings
+from portfolio_platform_tests.defs.ingestion_dumps import SLOT, Dumps
 from portfolio_platform_tests.localnet.launch import Launched, launched
 from portfolio_platform_tests.store.postgres import Database
 
@@ -85,6 +87,22 @@ def metadata(result: ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     """Metadata of one asset's materialisation in a run."""
     (event,) = result.asset_materializations_for_node(asset)
     return {name: value.value for name, value in event.metadata.items()}
+
+
+@contextmanager
+def serving(world: World, dumps: Dumps) -> Iterator[Launched]:
+    """A chain of these dumps at their moment, and the world's environment pointed at it."""
+    universe = dumps.universe()
+    with launched(accounts=[dumps.folder], now=dumps.now, slot=SLOT) as chain:
+        before = world.chain
+        world.chain = chain
+        world.set(
+            SOLANA_RPC_URLS=chain.rpc_url, SOLANA_WS_URL=chain.ws_url, PORTFOLIO_UNIVERSE=universe
+        )
+        try:
+            yield chain
+        finally:
+            world.chain = before
 
 
 @pytest.fixture(scope="session")

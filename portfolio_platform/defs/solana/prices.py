@@ -17,6 +17,7 @@ from portfolio_platform.store import ingest, latest
 from portfolio_platform.store.facts import save_facts
 
 Ids = Mapping[tuple[str, int], int]
+_CONTRADICTED = {"sources_disagree", "deviates_from_sources"}
 
 
 def gates(settings: Settings) -> GateSettings:
@@ -50,16 +51,45 @@ def judge_points(
     """Pass points through the gates, as of the moment at which `stored` was learnt."""
     head = stored.head
     listed = list(points)
-    return judge(
-        listed,
-        gates(settings),
-        now=head.observed_at,
-        hub=stored.universe.hub,
-        references=venue_prices(conn, settings, head.observed_at, head.recorded_at),
-        last_slots=latest.judged_slots(
-            conn, {one.pubkey for one in listed}, head.numbering, head.recorded_at
-        ),
+    last_slots = latest.judged_slots(
+        conn, {one.pubkey for one in listed}, head.numbering, head.recorded_at
     )
+
+    def judged(references: Mapping[str, float] | None) -> list[PriceVerdict]:
+        return judge(
+            listed,
+            gates(settings),
+            now=head.observed_at,
+            hub=stored.universe.hub,
+            references=references,
+            last_slots=last_slots,
+        )
+
+    alone = judged(None)
+    venues = venue_prices(conn, settings, head.observed_at, head.recorded_at)
+    voices = heard(alone, venues, settings.max_reference_deviation)
+    return judged(voices) if voices else alone
+
+
+def heard(
+    verdicts: Iterable[PriceVerdict], venues: Mapping[str, float], max_deviation: float
+) -> dict[str, float]:
+    """Venues' closes that are a voice beside the sources of the chain.
+
+    Where a token has several sources, the close decides between them. Where it has one, a close
+    of an hour ago must not refute a crash: it is heard only when the two lie so far apart that
+    one of them must be wrong.
+    """
+    sources: dict[str, list[float]] = {}
+    for one in verdicts:
+        if one.price is not None and set(one.reasons) <= _CONTRADICTED:
+            sources.setdefault(one.mint, []).append(one.price)
+    return {
+        mint: venue
+        for mint, venue in venues.items()
+        if len(prices := sources.get(mint, [])) > 1
+        or (prices and abs(prices[0] / venue - 1) > max_deviation)
+    }
 
 
 def save_prices(conn: Connection, stored: StoredFetch, settings: Settings) -> Landed[PriceVerdict]:
