@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 from fastapi import Request
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from portfolio_platform.api.problems import Problem
 
@@ -20,6 +20,14 @@ _MAX_MESSAGE = 300
 
 SpecKind = Literal["strategy", "backtest", "settings"]
 Body = TypeVar("Body", bound="StrictBody")
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has one kind of number: 64.0 is an integer to JSON Schema, and so it is here.
+WHOLE = BeforeValidator(_whole)
 
 
 class StrictBody(BaseModel):

@@ -81,7 +81,8 @@ def test_a_strategy_that_a_portfolio_follows_is_kept(a: httpx.Client, world: Wor
 
 
 def test_an_alert_rule_lives_from_post_to_delete(a: httpx.Client) -> None:
-    made = a.post("/v1/alert-rules", json={"name": "SOL falls", "kind": "drawdown"})
+    made = a.post("/v1/alert-rules", json={"name": "SOL falls", "kind": "drawdown",
+                                             "cooldown_seconds": 3600.0})  # fmt: skip
     assert made.status_code == 201
     assert (made.json()["severity"], made.json()["cooldown_seconds"]) == ("warning", 3600)
     path, tag = made.headers["location"], made.headers["etag"]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from portfolio_platform.api.auth import SignedIn
-from portfolio_platform.api.bodies import StrictBody, body_schema, parse
+from portfolio_platform.api.bodies import WHOLE, StrictBody, body_schema, parse
 from portfolio_platform.api.conditional import LATEST, entity_tag, not_modified
 from portfolio_platform.api.parameters import DEFAULT_PAGE, Cursor, Id, Limit
 from portfolio_platform.api.preconditions import IfMatch, expected_update
@@ -31,7 +31,7 @@ Severity = Literal["info", "warning", "critical"]
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
-Cooldown = Annotated[int, Field(ge=0, le=31_536_000, strict=True)]
+Cooldown = Annotated[int, Field(ge=0, le=31_536_000), WHOLE]
 _COMMON = ("token-required", "role-refused", "invalid", "rate-limited", "database-busy")
 _BODY = ("bad-request", "body-too-large", "unsupported-media-type", "conflict", "forbidden")
 _NONE = "there is no such alert rule of yours"
