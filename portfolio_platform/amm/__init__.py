@@ -24,7 +24,6 @@ from portfolio_platform.amm.errors import (
 from portfolio_platform.amm.pool import AmmPool
 from portfolio_platform.amm.quote import Quote
 from portfolio_platform.amm.serialization import pool_from_json
-from portfolio_platform.amm.stable import StablePool
 from portfolio_platform.amm.transfer_fee import TransferFee
 
 __all__ = [
@@ -42,7 +41,6 @@ __all__ = [
     "InvalidPool",
     "PoolPaused",
     "Quote",
-    "StablePool",
     "StaleQuote",
     "TransferFee",
     "UnknownMint",

@@ -9,10 +9,9 @@ from portfolio_platform.amm.constant_product import ConstantProductPool
 from portfolio_platform.amm.dlmm import DlmmPool
 from portfolio_platform.amm.errors import InvalidPool
 from portfolio_platform.amm.pool import AmmPool
-from portfolio_platform.amm.stable import StablePool
 
 KINDS: dict[str, type[AmmPool]] = {
-    pool.kind: pool for pool in (ConstantProductPool, ConcentratedPool, DlmmPool, StablePool)
+    pool.kind: pool for pool in (ConstantProductPool, ConcentratedPool, DlmmPool)
 }
 
 

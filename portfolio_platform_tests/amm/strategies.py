@@ -11,7 +11,6 @@ from portfolio_platform.amm import (
     ConstantProductPool,
     DlmmPool,
     FeeParameters,
-    StablePool,
     TransferFee,
     Volatility,
 )
@@ -107,22 +106,5 @@ def dlmm(draw: st.DrawFn) -> DlmmPool:
 
 
 @st.composite
-def stable(draw: st.DrawFn) -> StablePool:
-    scale = draw(st.sampled_from([1, 1, 1000]))
-    reserve = draw(st.integers(10**6, 10**13))
-    other = reserve * draw(st.integers(20, 500)) // 100
-    return StablePool(
-        address="stable",
-        mint_a="A",
-        mint_b="B",
-        reserve_a=reserve * scale,
-        reserve_b=other,
-        scale_b=scale,
-        ann=2 * draw(st.integers(1, 2_000)),
-        fee_numerator=draw(st.integers(0, 100)),
-    )
-
-
-@st.composite
 def any_pool(draw: st.DrawFn) -> AmmPool:
-    return draw(st.one_of(constant_product(), concentrated(), dlmm(), stable()))
+    return draw(st.one_of(constant_product(), concentrated(), dlmm()))

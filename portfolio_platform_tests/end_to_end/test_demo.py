@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 
+from portfolio_platform.store.embedded import EmbeddedServer
 from portfolio_platform_tests.end_to_end.commands import BIN, REPOSITORY, Home
 
 STRATEGIES = {path.stem for path in (REPOSITORY / "examples" / "strategies").glob("*.json")}
@@ -72,8 +73,8 @@ def test_once_prints_the_answer_and_leaves_nothing_running(home: Home) -> None:
 def test_again_continues_the_same_history(home: Home) -> None:
     done = home.platform("demo", "--once", "--json")
     _check(done.stdout.splitlines()[-1])
-    home.platform("up")
     try:
+        home.platform("up")
         with psycopg.connect(home.services()["DATABASE_URL"]) as conn:
             (corrected,) = conn.execute(
                 "select count(*) from (select 1 from price_bars "
@@ -101,9 +102,10 @@ def test_after_kill_9_every_committed_row_is_there(tmp_path: Path) -> None:
     )
     try:
         rows = _await_rows(home, demo)
-        postmaster = int(
-            next(home.path.glob("postgres/16/**/postmaster.pid")).read_text().split()[0]
-        )
+        server = EmbeddedServer.attach(home.path)
+        assert server is not None
+        postmaster = server.pid
+        assert postmaster is not None
         os.kill(demo.pid, signal.SIGKILL)
         os.kill(postmaster, signal.SIGKILL)
         demo.wait(20)
@@ -114,8 +116,8 @@ def test_after_kill_9_every_committed_row_is_there(tmp_path: Path) -> None:
         log.close()
     done = home.platform("demo", "--once", "--json")
     _check(done.stdout.splitlines()[-1])
-    home.platform("up")
     try:
+        home.platform("up")
         with psycopg.connect(home.services()["DATABASE_URL"]) as conn:
             (now,) = conn.execute("select count(*) from price_bars").fetchone()
             (twice,) = conn.execute(
