@@ -14,6 +14,7 @@ from portfolio_platform.backtesting.simulator import Schedule
 from portfolio_platform.backtesting.spec_parts import Window
 from portfolio_platform.optimization import Decider, PricePanel, Solution, StrategySpec, batch
 from portfolio_platform.optimization.walk_forward import walk_forward
+from portfolio_platform.optimization.warm import warm
 
 #: Decisions of one block. A block starts cold, so a run resumed at a block boundary is the same to
 #: the bit as one that was never stopped, whatever an engine keeps warm between calls.
@@ -129,14 +130,10 @@ def compile_kernels(spec: StrategySpec, panel: PricePanel) -> None:
     Compiled and uncompiled answers agree within 1e-9, not to the bit; a stored result must.
     """
     risky = sum(asset not in panel.stable for asset in panel.assets)
-    for count in (risky, 2):
-        name = batch.kind(spec, count, has_cash=False) if count >= 2 else None
-        if name is not None and not batch.is_ready(name):
-            sample = np.random.default_rng(0).normal(0.0, 0.01, (60, 4))
-            small = StrategySpec.model_validate(
-                {"lookback": 50, "model": spec.model, "rm": spec.rm, "obj": spec.obj}
-            )
-            batch.run(name, small, sample, np.array([0, 5], dtype=np.int64))
+    cases = ((risky, False), (risky, True), (len(panel.assets), True), (2, False))
+    needed = {batch.kind(spec, count, has_cash=has_cash) for count, has_cash in cases if count >= 2}
+    if not all(name is None or batch.is_ready(name) for name in needed):
+        warm()
 
 
 def step_with_holdings(
