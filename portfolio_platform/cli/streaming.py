@@ -24,17 +24,20 @@ def land(settings: Settings, change: Change) -> None:
     """
     with connect(settings.resolve_database_url()) as conn:
         if change.snapshot is None:
-            newest = max(record.slot for record in change.records)
+            slot = max(record.slot for record in change.records)
             rows = [
                 ingest.AccountRow(r.pubkey, r.owner, r.lamports, r.slot, r.data)
                 for r in change.records
                 if r.error is None
             ]
-            ingest.save_accounts(conn, rows, datetime.now(UTC))
-            console.print(f"[dim]slot {newest}: {len(rows)} account(s)[/dim]")
+            ingest.save_accounts(conn, rows, change.block_time or datetime.now(UTC))
+            console.print(f"[dim]slot {slot}: {len(rows)} account(s)[/dim]")
             return
-        fetch_id = snapshots.store_snapshot(conn, change.snapshot)
-        stored = facts.stored_snapshot(conn, fetch_id=fetch_id)
+        newest = ingest.newest_fetch(conn)
+        landing = snapshots.Landing(conn)
+        landing.add(change.snapshot)
+        fetch = landing.finish(numbering=newest.numbering if newest else 0)
+        stored = facts.stored_snapshot(conn, fetch_id=fetch.fetch_id)
         facts.quarantine_refused(conn, stored)
         facts.save_prices(conn, stored, settings)
         facts.save_pools(conn, stored)
