@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from portfolio_platform.cli.progress import console
@@ -30,7 +29,7 @@ def land(settings: Settings, change: Change) -> None:
                 for r in change.records
                 if r.error is None
             ]
-            ingest.save_accounts(conn, rows, change.block_time or datetime.now(UTC))
+            ingest.save_accounts(conn, rows, change.block_time)
             console.print(f"[dim]slot {slot}: {len(rows)} account(s)[/dim]")
             return
         newest = ingest.newest_fetch(conn)
