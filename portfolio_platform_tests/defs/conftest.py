@@ -1,6 +1,7 @@
 """Sensors and monitoring are tested on a real Dagster instance and a real Postgres."""
 
 import logging
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ __all__ = ["cluster", "database", "fresh_database"]
 def dagster_home(cluster: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Home of an instance whose storage is a database of the throw-away cluster."""
     home = tmp_path_factory.mktemp("dagster")
-    name = f"dagster_{home.parent.name.replace('-', '_')}"
+    name = f"dagster_{uuid.uuid4().hex[:12]}"
     admin = cluster.url("postgres", driver=None, role="supabase_admin")
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"create database {name} owner postgres")

@@ -135,6 +135,9 @@ class Daemon:
 def live(home: str, names: list[str]) -> None:
     """Tick until killed."""
     with DagsterInstance.from_config(home) as instance, Daemon.open(instance) as daemon:
+        daemon.tick(*names)
+        sys.stdout.write("ticking\n")
+        sys.stdout.flush()
         while True:
             daemon.tick(*names)
 

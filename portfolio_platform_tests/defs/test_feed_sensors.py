@@ -1,5 +1,7 @@
 """Sensors on the change feed: exactly one effect per event, whatever fails in between."""
 
+import random
+
 import pytest
 from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.scheduler.instigation import TickStatus
@@ -7,7 +9,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from portfolio_platform.cli.dead_letters import run_dead_letters
 from portfolio_platform.defs.sensors import reconcile, watches
 from portfolio_platform.settings import Settings
-from portfolio_platform.store.feed import Consumer, SqlTransport
+from portfolio_platform.store.feed import Consumer, SqlTransport, read
 from portfolio_platform_tests.defs.daemon import Daemon
 from portfolio_platform_tests.defs.world import World
 from portfolio_platform_tests.store.postgres import Database
@@ -119,6 +121,37 @@ def test_one_poisoned_key_of_many_is_found_and_the_rest_proceed(
     assert [len(world.weights_of(key)) for key in keys] == [1, 1, 0, 1, 1, 1]
     (letter,) = run_dead_letters(Settings())
     assert letter["keys"] == [keys[2]]
+
+
+def test_what_events_name_does_not_depend_on_their_order_or_repetition(world: World) -> None:
+    dice = random.Random(4)
+    for number in range(3):
+        world.touch(world.strategy(f"s{number}"), lookback=25)
+        world.optimization(lookback=30 + number)
+        world.execute(
+            "insert into public.portfolios (user_id, name, wallet, hub_mint) "
+            "values (%s, %s, %s, 'mintSOL')",
+            world.user,
+            f"p{number}",
+            f"wallet{number % 2}",
+        )
+    world.execute("truncate public.user_settings")
+    with SqlTransport(world.database.url()) as transport, world.database.connect() as connection:
+        events = read(transport)
+        for watch in (
+            watches.MARKET,
+            watches.STRATEGIES,
+            watches.PORTFOLIOS,
+            watches.OPTIMIZATIONS,
+        ):
+            mine = [event for event in events if event.table in watch.tables]
+            expected = {key: set(at) for key, at in watch.resolve(connection, mine).items()}
+            assert expected
+            for _ in range(20):
+                shuffled = mine + dice.sample(mine, k=len(mine) // 2)
+                dice.shuffle(shuffled)
+                found = watch.resolve(connection, shuffled)
+                assert {key: set(at) for key, at in found.items()} == expected
 
 
 def test_a_burst_causes_a_bounded_number_of_runs_and_the_newest_state_wins(

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -153,12 +153,15 @@ def wait_for_moment(world: World, moment: str) -> None:
             time.sleep(0.002)
 
 
-def disturb(world: World, home: Path, events: int, kills: int, seed: int) -> None:
+def disturb(
+    world: World, home: Path, events: int, kills: int, seed: int, *, second: bool = False
+) -> None:
+    """Events while a daemon is killed again and again, with a second one beside it or not."""
     dice = random.Random(seed)
     strategies = [world.strategy(f"s{number}") for number in range(5)]
     asked: list[str] = []
     kill_at = set(dice.sample(range(1, events), kills))
-    with lives(home) as daemon_process:
+    with lives(home) as daemon_process, lives(home) if second else nullcontext():
         for number in range(events):
             if dice.random() < 0.5:
                 asked.append(world.optimization(lookback=dice.randint(20, 50)))
@@ -173,6 +176,13 @@ def disturb(world: World, home: Path, events: int, kills: int, seed: int) -> Non
                     "select pg_terminate_backend(pid) from pg_stat_activity "
                     "where datname = current_database() and pid <> pg_backend_pid()"
                 )
+        for key in strategies[:2]:
+            # Nothing comes after these two that would hide their loss.
+            wait_until_settled(world, 60 + events)
+            world.touch(key, lookback=51)
+            wait_for_moment(world, "an asset is being materialised")
+            daemon_process.kill()
+            daemon_process.begin()
         wait_until_settled(world, 60 + events)
     assert_exact(world, strategies, asked)
 
@@ -191,6 +201,15 @@ def test_a_thousand_events_and_twenty_kills(
 ) -> None:
     monkeypatch.setenv("PORTFOLIO_SENSOR_MAX_ATTEMPTS", "50")
     disturb(world, dagster_home, events=1000, kills=20, seed=11)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_two_daemons_at_once_of_which_one_is_killed(
+    world: World, dagster_home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTFOLIO_SENSOR_MAX_ATTEMPTS", "50")
+    disturb(world, dagster_home, events=200, kills=8, seed=3, second=True)
 
 
 @contextmanager
