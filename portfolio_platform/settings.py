@@ -7,6 +7,7 @@ With nothing set, everything runs embedded: PostgreSQL and a local Solana chain 
 from __future__ import annotations
 
 import json
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +75,7 @@ class Settings(BaseSettings):
         "Unset: what the database holds, or the local chain's own.",
     )
     swap_first_look: int = Field(
-        default=100,
+        default=50,
         ge=1,
         description="Transactions from which back a pool is followed when it never was before.",
     )
@@ -92,6 +93,18 @@ class Settings(BaseSettings):
     )
     history_symbol_prefix: str = Field(
         default="", description="Put before each token's history symbol."
+    )
+    history_venue: str = Field(
+        default="udf",
+        min_length=1,
+        description="Venue of the series that the history service fills. Another service needs "
+        "another name: its bars are other series.",
+    )
+    history_instrument: Literal["spot", "perp", "oracle"] = Field(
+        default="oracle", description="What the history service's bars are bars of."
+    )
+    history_start: date = Field(
+        default=date(2021, 1, 1), description="First day that can be filled in day by day."
     )
     history_days_daily: int = Field(default=730, ge=1, description="Days of daily bars kept.")
     history_days_hourly: int = Field(default=90, ge=0, description="Days of hourly bars kept.")
@@ -146,6 +159,12 @@ class Settings(BaseSettings):
     )
     sensor_launch_grace_seconds: float = Field(
         default=30.0, gt=0, description="A requested run that did not appear is then asked again."
+    )
+    sensor_rest_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="Pause between two recomputations after market data changed; a stream of "
+        "prices must not keep the optimisers busy without end.",
     )
     demo_seed: int = Field(default=7, description="Seed of the demo market.")
     max_price_age_seconds: float = Field(

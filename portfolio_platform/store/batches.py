@@ -164,6 +164,17 @@ def close(conn: Connection, batch: Batch, outcome: Mapping[str, Any]) -> None:
     )
 
 
+def rested(conn: Connection, consumer: str) -> float | None:
+    """Seconds since the consumer's last batch that caused a run was closed; None: never."""
+    row = conn.execute(
+        "select extract(epoch from now() - max(closed_at))::float8 from ops.feed_batches "
+        "where consumer = %s and asked <> '{}'",
+        (consumer,),
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
 def prune(conn: Connection, keep_days: float = 30.0) -> int:
     """Delete closed batches older than `keep_days`; how many."""
     return conn.execute(

@@ -48,6 +48,7 @@ def platform_home(
     monkeypatch.setenv("PORTFOLIO_HOME", str(home))
     monkeypatch.setenv("DATABASE_URL", fresh_database.url())
     monkeypatch.setenv("PORTFOLIO_SENSOR_RETRY_SECONDS", "0")
+    monkeypatch.setenv("PORTFOLIO_SENSOR_REST_SECONDS", "0")
     monkeypatch.setenv("PORTFOLIO_SENSOR_SILENCE_SECONDS", "0.2")
     monkeypatch.setenv("PORTFOLIO_SENSOR_LAUNCH_GRACE_SECONDS", "0.3")
     return home

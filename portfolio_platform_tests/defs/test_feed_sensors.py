@@ -274,6 +274,25 @@ def test_what_a_full_run_has_taken_in_is_not_recomputed(daemon: Daemon, world: W
     assert account.missing == ()
 
 
+def test_a_stream_of_prices_is_recomputed_at_intervals(
+    daemon: Daemon, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = "market_data_changed"
+    daemon.tick(market)
+    daemon.tick(market)
+    assert statuses(daemon, world, market) == ["SUCCESS"]
+    monkeypatch.setenv("PORTFOLIO_SENSOR_REST_SECONDS", "600")
+    for _ in range(3):
+        world.execute("update public.market_bars set close = close * 1.001 where volume = 1")
+        tick = daemon.tick(market)[market]
+        assert "resting" in (tick.skip_reason or "")
+    monkeypatch.setenv("PORTFOLIO_SENSOR_REST_SECONDS", "0")
+    daemon.tick(market)
+    daemon.tick(market)
+    assert statuses(daemon, world, market) == ["SUCCESS", "SUCCESS"]
+    assert world.cursor(market) == world.end()
+
+
 def test_the_reconciliation_notices_an_event_that_was_passed_and_not_taken_in(
     daemon: Daemon, world: World
 ) -> None:

@@ -121,6 +121,10 @@ def _gather(watch: Watch, conn: Connection, consumer: Consumer, found: Look) -> 
         return _reconcile(watch, conn, consumer)
     consumer.rewind()
     passed = 0
+    rested = batches.rested(conn, watch.consumer) if watch.rests else None
+    if rested is not None and rested < watch.policy.rest:
+        found.said.append(f"resting for another {watch.policy.rest - rested:.0f} s")
+        return None
     while True:
         events = consumer.poll(watch.policy.max_events)
         if not events:

@@ -37,6 +37,8 @@ class Policy:
         Seconds to wait for a full run in progress that may cover the events.
     max_events : int
         Events gathered into one batch.
+    rest : float
+        Seconds between two batches of a watch that rests.
     """
 
     max_attempts: int = 3
@@ -48,6 +50,7 @@ class Policy:
     silence: float = 60.0
     patience: float = 120.0
     max_events: int = 10_000
+    rest: float = 30.0
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after failed attempt number `attempt` (from 1)."""
@@ -118,6 +121,8 @@ class Watch:
         Records against the keys themselves that they were set aside, with the reason.
     partitions : str or None
         Dynamic partitions that follow the keys.
+    rests : bool
+        Pauses between two batches that caused runs; events gather meanwhile.
     """
 
     consumer: str
@@ -130,6 +135,7 @@ class Watch:
     waits_for: frozenset[str] = frozenset()
     give_up: Callable[[Connection, Collection[str], str], None] | None = None
     partitions: str | None = None
+    rests: bool = False
     policy: Policy = field(default_factory=Policy)
 
     def tuned(self, settings: Settings) -> Watch:
@@ -142,6 +148,7 @@ class Watch:
                 first_delay=settings.sensor_retry_seconds,
                 silence=settings.sensor_silence_seconds,
                 launch_grace=settings.sensor_launch_grace_seconds,
+                rest=settings.sensor_rest_seconds,
             ),
         )
 

@@ -209,6 +209,7 @@ MARKET = Watch(
     all_keys=lambda conn: CHAIN,
     launch=partial(_assets, "recompute"),
     whole=True,
+    rests=True,
     waits_for=FULL_RUNS,
 )
 
@@ -229,6 +230,7 @@ ALERTS = Watch(
     all_keys=lambda conn: ("alerts",),
     launch=lambda batch_id, unit, todo: Launch("watch_alerts"),
     whole=True,
+    rests=True,
     waits_for=FULL_RUNS,
 )
 
