@@ -34,7 +34,7 @@ class Market(NamedTuple):
     depth: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _wanted(t, market, target, value, held, trade, parameters):
     """Fill `trade` with what is wanted, capped by volume, small trades dropped."""
     n = trade.shape[0]
@@ -56,7 +56,7 @@ def _wanted(t, market, target, value, held, trade, parameters):
             trade[j] = x if abs(x) >= small else 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def pro_rata(t, market, target, value, held, cash, trade, parameters, flow):
     """Sells first, then all buys scaled alike to the cash there is; proportional costs only."""
     _wanted(t, market, target, value, held, trade, parameters)

@@ -26,7 +26,7 @@ PRO_RATA, EXACT, VECTORBT = 0, 1, 2
 CALENDAR, BAND, UTILIZATION = 0, 1, 2
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _worth(held, price):
     """Σ units·price in four sums, which a processor adds side by side."""
     n = held.shape[0]
