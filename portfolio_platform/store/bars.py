@@ -227,6 +227,18 @@ def read_clean(
     return _read(conn, "market_bars", ("state", "flags"), bar_interval, as_of, since)
 
 
+def opens_within(
+    conn: Connection, series_id: int, bar_interval: str, start: datetime, end: datetime
+) -> set[datetime]:
+    """Open times of the stored raw bars of a series in the half-open range [start, end)."""
+    rows = conn.execute(
+        "select distinct observed_at from public.price_bars "
+        "where series_id = %s and bar_interval = %s and observed_at >= %s and observed_at < %s",
+        (series_id, bar_interval, start, end),
+    )
+    return {row[0] for row in rows}
+
+
 def last_observed(conn: Connection, series_id: int, bar_interval: str) -> datetime | None:
     """Open time of the newest stored raw bar of a series."""
     row = conn.execute(

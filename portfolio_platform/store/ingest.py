@@ -355,6 +355,17 @@ def newest_fetch(conn: Connection) -> Newest | None:
     return None if row is None else Newest(*row)
 
 
+def fetches_within(
+    conn: Connection, start: datetime, end: datetime
+) -> list[tuple[uuid.UUID, bool]]:
+    """Fetches observed in [start, end), oldest first, and whether each was whole."""
+    return conn.execute(
+        "select fetch_id, whole from chain.fetches where observed_at >= %s and observed_at < %s "
+        "order by observed_at, recorded_at",
+        (start, end),
+    ).fetchall()
+
+
 def fetch_head(
     conn: Connection, as_of: datetime | None = None, fetch_id: uuid.UUID | None = None
 ) -> FetchHead | None:

@@ -30,7 +30,8 @@ def prices(conn: Connection, as_of: datetime | None = None) -> list[dict[str, An
         """
         select distinct on (p.mint, p.pubkey, p.source)
             p.price_id, p.mint, p.source, p.pubkey, p.snapshot_id, p.slot, p.price, p.confidence,
-            p.published_at, p.age_slots, p.age_seconds, p.depth, p.verdict, p.reasons, p.observed_at, s.sha256
+            p.published_at, p.age_slots, p.age_seconds, p.depth, p.verdict, p.reasons,
+            p.observed_at, s.sha256
         from public.token_prices as p join chain.account_snapshots as s using (snapshot_id)
         where p.observed_at >= (select w.observed_at from public.token_prices as w
                                 where w.whole and (%(as_of)s::timestamptz is null

@@ -11,6 +11,7 @@ from portfolio_platform.defs.solana.retries import REMOTE
 from portfolio_platform.defs.solana.swap_bars import make_bars
 from portfolio_platform.defs.solana.swap_pools import followed_pools
 from portfolio_platform.defs.solana.swaps import follow_pools
+from portfolio_platform.defs.solana.values import value_holdings
 
 GROUP = "solana"
 
@@ -110,14 +111,32 @@ def stake_pool_rates(platform: Platform) -> MaterializeResult:
 
 @asset(group_name=GROUP, owners=OWNERS, kinds={"postgres"}, deps=[account_snapshots])
 def wallet_holdings(platform: Platform) -> MaterializeResult:
-    """Balances of the watched wallets, both token programs and native SOL."""
+    """Balances of the watched wallets, both token programs and native SOL.
+
+    With them, what the mint of each token says: decimals, transfer fee, other extensions.
+    """
     with platform.connect() as conn:
-        rows = facts.save_holdings(conn, facts.stored_snapshot(conn)).rows
+        stored = facts.stored_snapshot(conn)
+        mints = facts.save_mints(conn, stored)
+        rows = facts.save_holdings(conn, stored).rows
+        valued = value_holdings(conn, stored, platform.settings, rows)
+    unusual = [
+        {"mint": one["mint"], "symbol": one["symbol"], "notices": ", ".join(notices)}
+        for one in mints.rows
+        if (notices := one["extensions"].get("notices"))
+    ]
     return MaterializeResult(
         metadata={
             "balances": len(rows),
             "wallets": len({row["wallet"] for row in rows}),
-            "holdings": table(rows, ["wallet", "mint", "amount", "frozen"]),
+            "value": sum(row["value"] or 0.0 for row in valued),
+            "without_price": sum(row["value"] is None and row["amount"] > 0 for row in valued),
+            "holdings": table(
+                valued,
+                ["wallet", "symbol", "whole", "value", "valued_by", "frozen", "notices"],
+            ),
+            "mints_changed": mints.written,
+            "unusual_tokens": table(unusual, ["symbol", "mint", "notices"]),
         }
     )
 
@@ -165,7 +184,7 @@ def pool_bars(context: AssetExecutionContext, platform: Platform) -> Materialize
         stored = facts.stored_snapshot(conn)
         pools, _ = followed_pools(stored)
         made = [
-            make_bars(conn, pool, stored.universe, context.run_id)
+            make_bars(conn, pool, stored.universe, context.run.run_id)
             for pool in pools
             if pool.quote is not None
         ]

@@ -45,14 +45,20 @@ __all__ = [
 ]
 
 
-def land_facts(conn: Connection, stored: StoredFetch, settings: Settings) -> dict[str, int]:
-    """Everything that the bytes of a fetch say; how many rows of each table are new."""
-    refused = quarantine_refused(conn, stored)
-    prices = save_prices(conn, stored, settings)
+def land_facts(
+    conn: Connection, stored: StoredFetch, settings: Settings, *, prices: bool = True
+) -> dict[str, int]:
+    """Everything that the bytes of a fetch say; how many rows of each table are new.
+
+    Parameters
+    ----------
+    prices : bool
+        False for accounts that were read again by themselves: without the other sources of a
+        token there is nothing to judge its prices by.
+    """
     return {
-        "quarantine": refused.written,
-        "token_prices": prices.written,
-        "tokens": save_mints(conn, stored).written,
+        "quarantine": quarantine_refused(conn, stored).written,
+        "token_prices": save_prices(conn, stored, settings).written if prices else 0,
         "pool_states": save_pools(conn, stored).written,
         "lending_reserves": save_reserves(conn, stored).written,
         "stake_pool_rates": save_stake_rates(conn, stored).written,

@@ -1,0 +1,1 @@
+"""Time-partitioned assets: history filled in day by day, and stored bytes decoded anew."""

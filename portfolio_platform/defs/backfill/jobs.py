@@ -1,0 +1,18 @@
+"""Jobs over days: the names that `dagster job backfill` takes."""
+
+from dagster import define_asset_job
+
+from portfolio_platform.defs.backfill import assets
+
+fill_history = define_asset_job(
+    "fill_history",
+    selection=[assets.price_history_by_day],
+    description="Bars of chosen days from the history service.",
+)
+redecode = define_asset_job(
+    "redecode",
+    selection=[assets.redecoded_facts],
+    description="Facts of chosen days from the bytes that were stored then.",
+)
+
+JOBS = [fill_history, redecode]
