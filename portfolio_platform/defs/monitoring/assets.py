@@ -25,6 +25,7 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from portfolio_platform.defs.metadata import OWNERS, table
 from portfolio_platform.defs.resources import Platform
+from portfolio_platform.defs.sensors.covering import living
 from portfolio_platform.settings import Settings
 from portfolio_platform.store import alerts as stored
 from portfolio_platform.store.database import connect
@@ -82,7 +83,8 @@ def notifications(context: AssetExecutionContext, platform: Platform) -> Materia
     if not waiting:
         return MaterializeResult(metadata={"attempted": 0})
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
-    rows = deliver_due(platform.connect, cipher(settings.home_path, key), Senders())
+    with living(settings.resolve_database_url(), context.run.run_id):
+        rows = deliver_due(platform.connect, cipher(settings.home_path, key), Senders())
     for row in rows:
         if row["error"]:
             context.log.warning(f"{row['channel']}: {row['state']}: {row['error']}")
