@@ -12,6 +12,7 @@ from psycopg import Connection
 from pydantic import ValidationError
 
 from portfolio_platform.defs.market.bars import last_time, market_panel, preference, price_panel
+from portfolio_platform.defs.portfolio.weights import last_good_weights
 from portfolio_platform.market.panel import MarketPanel
 from portfolio_platform.settings import Settings
 from portfolio_platform.store import latest, requests, trials
@@ -62,7 +63,7 @@ def _failed(connect: Connect, request_id: UUID, reason: str) -> dict[str, Any]:
 
 def _strategies(
     conn: Connection, row: requests.RequestRow, spec: Any
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[dict[str, Any], list[Input]]:
     """Specs of the stored strategies that the request names and its owner may use."""
     from portfolio_platform.optimization import StrategySpec
 
@@ -133,6 +134,7 @@ def _run(
             row.user_id,
         )
         known = TrialFamily.from_rows(family, trials.family_rows(conn, family))
+        previous = _previous_weights(conn, strategy_inputs)
         resume = trials.blocks(conn, row.request_id)
     say(f"{len(planned)} configurations, {added} of them new to family {family}")
     result = run_backtest(
@@ -143,6 +145,7 @@ def _run(
         code_version=code_version,
         provenance=provenance(market, inputs, symbols),
         volumes=market.quote_volume,
+        previous_weights=previous,
         resume=resume,
         **_watch(connect, row.request_id, say),
     )
@@ -191,6 +194,15 @@ def _run(
         "outcome": result.outcome,
         **document["headline"],
     }
+
+
+def _previous_weights(conn: Connection, strategy_inputs: list[Input]) -> dict[str, float] | None:
+    """Last published weights of the first stored strategy, for the benchmark ``previous``."""
+    for one in strategy_inputs:
+        found = last_good_weights(conn, UUID(one.id))
+        if found is not None:
+            return found.weights
+    return None
 
 
 def provenance(market: MarketPanel, inputs: list[Input], symbols: dict[str, str]) -> dict[str, Any]:
