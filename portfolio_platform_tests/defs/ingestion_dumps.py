@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from portfolio_platform.solana.layouts import (
     pyth,
     raydium_amm,
     spl_token,
+    stake_pool,
 )
 
 SLOT = 300_000_000
@@ -128,6 +130,54 @@ class Dumps:
             ),
         )
         return self.watch(pubkey, "pool")
+
+    def balance(
+        self,
+        wallet: str,
+        mint: str,
+        amount: int,
+        *,
+        frozen: bool = False,
+        extensions: Sequence[spl_token.Extension] | None = None,
+    ) -> str:
+        """A token account of a wallet; of Token-2022 where it has extensions (also none)."""
+        pubkey = key(f"balance {wallet} {mint}")
+        state = spl_token.STATE_FROZEN if frozen else spl_token.STATE_INITIALIZED
+        data = spl_token.TOKEN_ACCOUNT.pack(
+            mint=key_bytes(mint), owner=key_bytes(wallet), amount=amount, state=state
+        )
+        owner = programs.SPL_TOKEN
+        if extensions is not None:
+            owner = programs.TOKEN_2022
+            data = spl_token.pack_extensions(data, spl_token.ACCOUNT_TYPE_ACCOUNT, list(extensions))
+        self.write(pubkey, owner, data)
+        return pubkey
+
+    def mint_2022(self, mint: str, decimals: int, *extensions: spl_token.Extension) -> str:
+        """A mint of Token-2022; the universe does not list it."""
+        base = spl_token.MINT.pack(initialized=1, decimals=decimals, supply=10**15)
+        self.write(
+            mint,
+            programs.TOKEN_2022,
+            spl_token.pack_extensions(base, spl_token.ACCOUNT_TYPE_MINT, list(extensions)),
+        )
+        return mint
+
+    def stake_pool(self, mint: str, lamports: int, supply: int, epoch: int) -> str:
+        """An SPL stake pool of a mint."""
+        pubkey = key(f"stake pool {mint}")
+        self.write(
+            pubkey,
+            programs.SPL_STAKE_POOL,
+            stake_pool.STAKE_POOL.pack(
+                account_type=stake_pool.ACCOUNT_TYPE_STAKE_POOL,
+                pool_mint=key_bytes(mint),
+                total_lamports=lamports,
+                pool_token_supply=supply,
+                last_update_epoch=epoch,
+            ),
+        )
+        return self.watch(pubkey, "stake_pool", mint)
 
     def universe(self) -> Path:
         """The universe as a file."""

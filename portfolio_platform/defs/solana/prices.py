@@ -37,8 +37,10 @@ def points_of(stored: StoredFetch) -> tuple[list[PricePoint], dict[tuple[str, in
     ids = {}
     for part in stored.parts():
         for one in collect(part.snapshot, stored.universe):
-            points.append(one)
-            ids[one.pubkey, one.slot] = part.id_of(one.pubkey, one.slot)
+            # An account that is not there is in quarantine by name; no bytes stand behind it.
+            if (one.pubkey, one.slot) in part.ids:
+                points.append(one)
+                ids[one.pubkey, one.slot] = part.id_of(one.pubkey, one.slot)
     return points, ids
 
 
