@@ -4,6 +4,7 @@ SHELL := /bin/bash
 UV := .tools/bin/uv
 PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE :=
+export UV_SYSTEM_CERTS ?= 1
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
