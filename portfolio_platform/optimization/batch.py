@@ -71,6 +71,8 @@ def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
             return "cvar"
         return None
     smooth = spec.model == "Classic" and spec.rm in {"EVaR", "MSV", "SLPM"}
+    if spec.rm == "EVaR" and spec.tail.alpha * spec.lookback <= 1:
+        return None
     if smooth and spec.obj in {"MinRisk", "Sharpe"}:
         needed = spec.obj == "Sharpe" or spec.rm == "MSV"
         if not needed or (spec.mean.method == "hist" and not spec.mean.yields):

@@ -92,9 +92,9 @@ def sharpe_gap(
 ) -> float:
     """Return a bound on (best ratio − ratio)/ratio of expected excess return to volatility.
 
-    With g = Sw/σ, gᵀv ≤ σ(v) for every v, so the best ratio is at most t wherever
-    ``net(v) − t·gᵀv ≤ 0`` for all admissible v; the smallest such t is found by doubling and
-    bisection from the ratio itself.
+    With g = Sw/σ, gᵀv <= σ(v) for every v, so a portfolio of volatility σ(v) beats the ratio t by
+    at most D/σ(v), where D is the largest ``net(v) − t·gᵀv``. The gap is D/net(w): exact for
+    portfolios of this volatility. Without constraints the stricter bound max mᵢ/gᵢ is used.
     """
     slope = problem.covariance @ weights
     deviation = float(np.sqrt(max(float(weights @ slope), 0.0)))
@@ -116,12 +116,5 @@ def sharpe_gap(
         short = float(np.maximum(excess - best * gradient, 0.0).max())
         return max(0.0, best / ratio - 1.0) + short / net
 
-    def admits(t: float) -> bool:
-        return linear_bound(problem, t * gradient - excess, rows, turnover, cost=problem.cost) >= 0
-
-    step = 1e-15
-    while not admits(ratio * (1 + step)):
-        step *= 4
-        if step > 1:
-            return float("inf")
-    return step
+    bound = linear_bound(problem, ratio * gradient - excess, rows, turnover, cost=problem.cost)
+    return max(0.0, -bound) / net

@@ -48,6 +48,9 @@ def mean_vector(returns: FloatArray, estimator: MeanEstimator) -> FloatArray:
     try:
         precision = np.linalg.inv(covariance)
     except np.linalg.LinAlgError:
+        precision = np.full_like(covariance, np.nan)
+    # a rank-deficient matrix may be inverted into rounding noise: ask for a real inverse
+    if not np.allclose(covariance @ precision, np.eye(count), atol=1e-6):
         raise NoAnswer("numerical", f"mean estimator {method} needs a regular covariance") from None
     if estimator.target == "b1":
         target = np.full(count, sample.mean())
@@ -56,6 +59,8 @@ def mean_vector(returns: FloatArray, estimator: MeanEstimator) -> FloatArray:
     else:
         target = np.full(count, np.trace(covariance) / rows)
     away = sample - target
+    if method == "JS" and not away @ away > 0:
+        raise NoAnswer("numerical", "JS has nothing to shrink: every mean is at its target")
     if method == "JS":
         values = np.linalg.eigvalsh(covariance)
         share = (count * values.mean() - 2 * values.max()) / (away @ away) / rows
@@ -67,6 +72,8 @@ def mean_vector(returns: FloatArray, estimator: MeanEstimator) -> FloatArray:
         own = sample @ precision @ sample
         base = target @ precision @ target
         cross = sample @ precision @ target
+        if not own * base - cross**2 > 0:
+            raise NoAnswer("numerical", "BOP has nothing to shrink: every mean is at its target")
         keep = ((own - count / (rows - count)) * base - cross**2) / (own * base - cross**2)
         return keep * sample + (1 - keep) * cross / own * target
     return (1 - share) * sample + share * target

@@ -41,13 +41,14 @@ def explain(problem: Problem) -> None:
         ``infeasible`` with the smallest conflicting set of constraints in words, or
         ``no_positive_excess_return``.
     """
-    if problem.rows or problem.turnover is not None:
+    if problem.rows or problem.trades:
         if _best(problem, np.zeros(problem.size), problem.rows, turnover=True) is None:
             raise _outcome(problem, "infeasible", _conflict(problem))
         if _hunts_excess(problem):
             excess = problem.mean - problem.risk_free
-            best = _best(problem, excess, problem.rows, turnover=True)
-            if best is None or best <= 0:
+            best = _best(problem, excess, problem.rows, turnover=True, cost=problem.cost)
+            # an engine that found nothing beside a return of rounding size was right
+            if best is None or best <= 1e-12 * float(np.abs(excess).max()):
                 raise _no_excess(problem)
 
 
@@ -57,12 +58,13 @@ def _hunts_excess(problem: Problem) -> bool:
 
 
 def _no_excess(problem: Problem) -> NoAnswer:
+    costs = " after trading costs" if problem.trades and problem.cost > 0 else ""
     yearly = problem.risk_free * problem.spec.bars_per_year
     return _outcome(
         problem,
         "no_positive_excess_return",
-        f"no admissible weights have an expected return above the risk-free rate ({yearly:.4g} "
-        "a year)",
+        f"no admissible weights have an expected return{costs} above the risk-free rate "
+        f"({yearly:.4g} a year)",
     )
 
 
@@ -122,6 +124,7 @@ def _best(
     turnover: bool,
     caps: bool = True,
     floors: bool = True,
+    cost: float = 0.0,
 ) -> float | None:
     """Return max gain·w over the chosen constraints, or None when nothing is feasible."""
     from scipy.optimize import linprog
@@ -129,7 +132,8 @@ def _best(
     count = problem.size
     low = problem.lower if floors else np.minimum(problem.lower, 0.0)
     high = problem.upper if caps else np.maximum(problem.upper, 1.0)
-    split = turnover and problem.turnover is not None and problem.current is not None
+    limited = turnover and problem.turnover is not None
+    split = problem.current is not None and (limited or cost > 0)
     width = 3 * count if split else count
     bounds = list(zip(low, high, strict=True)) + [(0.0, None)] * (width - count)
     above, limits = [], []
@@ -142,14 +146,15 @@ def _best(
             limits.append(-row.lower)
     equal = [np.concatenate([np.ones(count), np.zeros(width - count)])]
     sides = [1.0]
-    if split and problem.current is not None and problem.turnover is not None:
-        above.append(np.concatenate([np.zeros(count), np.ones(2 * count)]))
-        limits.append(problem.turnover)
+    if split and problem.current is not None:
+        if limited and problem.turnover is not None:
+            above.append(np.concatenate([np.zeros(count), np.ones(2 * count)]))
+            limits.append(problem.turnover)
         identity = np.eye(count)
         equal.extend(np.hstack([identity, -identity, identity]))
         sides.extend(problem.current)
     answer = linprog(
-        -np.pad(gain, (0, width - count)),
+        np.concatenate([-gain, np.full(width - count, cost)]),
         A_ub=np.array(above) if above else None,
         b_ub=np.array(limits) if limits else None,
         A_eq=np.array(equal),

@@ -39,13 +39,17 @@ def entropic(x: FloatArray, alpha: float) -> float:
 
 
 def entropic_with_scale(x: FloatArray, alpha: float) -> tuple[float, float]:
-    """Return the entropic value at risk and its minimiser z, by safeguarded Newton in ln z."""
+    """Return the entropic value at risk and its minimiser z, by safeguarded Newton in ln z.
+
+    z is 0 where the measure has reached the worst loss: when αT losses tie or αT <= 1.
+    """
     losses = -x
     worst = float(losses.max())
     gaps = losses - worst
     z = float(-gaps.mean())
-    if z <= 0:
+    if z <= 0 or alpha * len(x) <= 1:
         return worst, 0.0
+    least = 1e-12 * z
     shift = -np.log(alpha * len(x))
     low, high, level = 0.0, np.inf, 0.0
     for _ in range(200):
@@ -63,6 +67,8 @@ def entropic_with_scale(x: FloatArray, alpha: float) -> tuple[float, float]:
             moved = 0.5 * (low + high)
         if abs(moved - z) <= 1e-15 * z:
             break
+        if moved < least:
+            return worst, 0.0
         z = moved
     return worst + z * level, z
 

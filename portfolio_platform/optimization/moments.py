@@ -122,7 +122,13 @@ def moments_of(
         effective = estimators.effective_observations(rows, spec.covariance, method)
     covariance = 0.5 * (covariance + covariance.T)
     covariance, repair = _repair(covariance, certain=method in {"hist", "ledoit"} and not notes)
-    mean = estimators.mean_vector(chosen.returns, spec.mean)
+    try:
+        mean = estimators.mean_vector(chosen.returns, spec.mean)
+    except NoAnswer as failure:
+        if uses_mean(spec):
+            raise
+        mean = chosen.returns.mean(axis=0)
+        notes.append(f"historical mean reported: {failure.reason}")
     if spec.mean.yields:
         mean = mean + chosen.yields / spec.bars_per_year
         notes.append("yields added to the expected return")
@@ -161,6 +167,13 @@ def moments_of(
             notes=tuple(notes),
         ),
     )
+
+
+def uses_mean(spec: StrategySpec) -> bool:
+    """Whether the expected returns decide anything, beyond being reported."""
+    if spec.model in {"BL", "BLB", "FM"} or spec.rm in {"MAD", "MSV"}:
+        return True
+    return spec.obj in {"Sharpe", "Utility", "MaxRet"}
 
 
 def _repair(covariance: FloatArray, *, certain: bool) -> tuple[FloatArray, str | None]:

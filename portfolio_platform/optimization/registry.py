@@ -44,7 +44,12 @@ def run(
         With the last failure, and `attempts` attached, when no engine has an acceptable answer.
     """
     attempts: list[Attempt] = []
-    chosen = [only] if only is not None else covering(problem)
+    # lazily, so that an engine's libraries are imported only when the engines before it failed
+    chosen = (
+        iter([only])
+        if only is not None
+        else (name for name in ENGINES if engine(name).covers(problem) is None)
+    )
     status, reason = "numerical", "no engine covers this combination of model and constraints"
     start_all = time.perf_counter()
     for name in chosen:
@@ -59,19 +64,29 @@ def run(
         except EngineFailure as failure:
             status, reason = failure.status, failure.reason
             attempts.append(Attempt(name, status, time.perf_counter() - start, reason))
+            if status == "infeasible" and not problem.combinatorial:
+                # an engine's word is not enough: either the conflict is found, or the next is asked
+                _explain(problem, attempts)
+                status = "numerical"
             if status in FINAL:
                 break
             continue
         attempts.append(Attempt(name, "optimal", time.perf_counter() - start))
         return weights, raw, name, tuple(attempts)
+    _explain(problem, attempts)
+    outcome = NoAnswer(
+        status,  # type: ignore[arg-type]
+        reason,
+        universe=problem.assets,
+        excluded=problem.excluded,
+    )
+    outcome.attempts = tuple(attempts)
+    raise outcome
+
+
+def _explain(problem: Problem, attempts: list[Attempt]) -> None:
     try:
         feasibility.explain(problem)
-        raise NoAnswer(
-            status,  # type: ignore[arg-type]
-            reason,
-            universe=problem.assets,
-            excluded=problem.excluded,
-        )
     except NoAnswer as outcome:
         outcome.attempts = tuple(attempts)
         raise

@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
-from portfolio_platform.optimization.checks import EngineFailure, Raw
-from portfolio_platform.optimization.engines import cuts, lp, qp, smooth
+from portfolio_platform.optimization.checks import EngineFailure, Raw, settle
+from portfolio_platform.optimization.engines import cone, cuts, lp, qp, smooth
 from portfolio_platform.optimization.objective import objective
 from portfolio_platform.optimization.panel import FloatArray
 from portfolio_platform.optimization.problem import Problem
@@ -21,7 +21,8 @@ from portfolio_platform.optimization.problem import Problem
 NODES = 20_000
 #: The search ends when the best bound is this near the incumbent, relative to it.
 GAP = 1e-9
-_HELD = 1e-9
+#: Weights below this are the noise of a relaxation's solver.
+_HELD = 1e-7
 
 
 def covers(problem: Problem) -> str | None:
@@ -31,7 +32,7 @@ def covers(problem: Problem) -> str | None:
     if problem.spec.obj == "Sharpe":
         return "a ratio with discrete choices"
     relaxed = _relaxed(problem, problem.lower, problem.upper)
-    if any(engine.covers(relaxed) is None for engine in (qp, lp, smooth, cuts)):
+    if any(engine.covers(relaxed) is None for engine in (qp, lp, smooth, cuts, cone)):
         return None
     return "the relaxation has no engine"
 
@@ -84,7 +85,13 @@ def solve(problem: Problem) -> Raw:
             visit(child, 1 - depth)
     if incumbent is None:
         raise EngineFailure("infeasible", "no choice of assets holds the constraints")
-    incumbent = np.where(np.abs(incumbent) <= _HELD, 0.0, incumbent)
+    held = incumbent > _HELD
+    settled = _relaxed(
+        problem,
+        np.where(held, np.maximum(problem.lower, least), 0.0),
+        np.where(held, problem.upper, 0.0),
+    )
+    incumbent = settle(settled, np.where(held, incumbent, 0.0))
     return Raw(incumbent, "branch and bound", certificate="qp", gap=GAP, iterations=nodes)
 
 
@@ -125,18 +132,30 @@ def _relaxation(
         return None
     keep = np.flatnonzero(upper > 0)
     relaxed = _relaxed(problem, lower, upper)
-    engine = next(each for each in (qp, lp, smooth, cuts) if each.covers(relaxed) is None)
     if len(keep) == 1 and not problem.rows and not problem.trades:
         weights = np.zeros(problem.size)
         weights[keep] = 1.0
     else:
-        try:
-            weights = engine.solve(relaxed).weights
-        except EngineFailure as failure:
-            if failure.status == "infeasible":
-                return None
-            raise
+        answer = _first_answer(relaxed)
+        if answer is None:
+            return None
+        weights = answer
     value = objective(relaxed, weights)
     if value is None:
         raise EngineFailure("numerical", "the relaxation has no objective")
     return (value if problem.spec.obj == "MinRisk" else -value), weights
+
+
+def _first_answer(relaxed: Problem) -> FloatArray | None:
+    """Return the weights of the first engine that has some, None when one proves there are none."""
+    last = EngineFailure("numerical", "the relaxation has no engine")
+    for engine in (qp, lp, smooth, cuts, cone):
+        if engine.covers(relaxed) is not None:
+            continue
+        try:
+            return engine.solve(relaxed).weights
+        except EngineFailure as failure:
+            if failure.status == "infeasible":
+                return None
+            last = failure
+    raise last

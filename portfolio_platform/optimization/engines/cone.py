@@ -19,7 +19,7 @@ from portfolio_platform.optimization.problem import Problem
 from portfolio_platform.optimization.spec_parts import Tail
 
 MODELS = frozenset({"Classic", "BL", "BLB", "FM"})
-MEASURES = frozenset({"EVaR", "EDaR", "UCI", "RLVaR", "RLDaR", "EVRG", "RVRG"})
+MEASURES = frozenset({"EVaR", "EDaR", "UCI", "MSV", "SLPM", "RLVaR", "RLDaR", "EVRG", "RVRG"})
 #: Clarabel's default of 1e-8 leaves objectives 1e-7 short; what it cannot reach it says.
 TOLERANCES = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
 KELLY_MEASURES = MEASURES | {"MV", "CVaR", "MAD", "WR", "CDaR", "MDD", "ADD"}
@@ -30,8 +30,8 @@ def covers(problem: Problem) -> str | None:
     spec = problem.spec
     if problem.model not in MODELS:
         return "not a programme of one measure"
-    if problem.combinatorial or problem.trades:
-        return "discrete choices or trading"
+    if problem.combinatorial:
+        return "assets are chosen in or out"
     if spec.kelly is not None:
         fits = spec.obj in {"Utility", "MaxRet"} and spec.rm in KELLY_MEASURES
         return None if fits else "this kelly objective"
@@ -53,12 +53,23 @@ def solve(problem: Problem) -> Raw:
     spec, (rows, n) = problem.spec, problem.returns.shape
     sides = _sides(problem)
     compiled = compile_measure(
-        spec.rm, spec.obj, spec.kelly, rows, n, len(sides[1]), spec.tail, spec.risk_aversion
+        spec.rm,
+        spec.obj,
+        spec.kelly,
+        (rows, n, len(sides[1])),
+        spec.tail,
+        spec.risk_aversion,
+        (problem.trades and problem.turnover is not None, problem.trades and problem.cost > 0),
     )
     # growth rates know the unit of wealth: only the other objectives are scaled
     size = 1.0 if spec.kelly else float(np.mean(np.abs(problem.returns))) or 1.0
     compiled.returns.value = problem.returns / size
-    compiled.mean.value = (problem.mean - problem.risk_free * (spec.obj == "Sharpe")) / size
+    compiled.mean.value = problem.mean / size
+    compiled.rate.value = problem.risk_free / size
+    if problem.trades:
+        compiled.current.value = problem.current
+        compiled.turnover.value = 2.0 if problem.turnover is None else problem.turnover
+        compiled.cost.value = problem.cost / size
     compiled.limits.value = sides[1]
     compiled.coefficients.value = sides[0]
     if compiled.factor is not None:
@@ -91,7 +102,7 @@ def solve(problem: Problem) -> Raw:
 def _gap(solution: Any) -> float:
     """Return the relative distance of Clarabel's primal and dual objectives."""
     primal, dual = float(solution.obj_val), float(solution.obj_val_dual)
-    return abs(primal - dual) / max(abs(primal), abs(dual), 1e-12)
+    return abs(primal - dual) / max(abs(primal), abs(dual), 1e-6)
 
 
 def _sides(problem: Problem) -> tuple[FloatArray, FloatArray]:
@@ -125,6 +136,10 @@ class Compiled:
     coefficients: Any
     limits: Any
     factor: Any
+    rate: Any
+    current: Any
+    turnover: Any
+    cost: Any
 
 
 @lru_cache(maxsize=32)
@@ -132,44 +147,74 @@ def compile_measure(
     rm: str,
     obj: str,
     kelly: str | None,
-    rows: int,
-    n: int,
-    sides: int,
+    shape: tuple[int, int, int],
     tail: Tail,
     aversion: float,
+    trades: tuple[bool, bool],
 ) -> Compiled:
-    """Build the problem of one measure, objective and shape; kept for the next window."""
+    """Build the problem of one measure, objective and shape; kept for the next window.
+
+    `shape` is (returns, assets, constraint sides); `trades` says whether turnover is limited and
+    whether trading costs.
+    """
     import cvxpy as cp
 
-    w = cp.Variable(n)
-    returns, mean = cp.Parameter((rows, n)), cp.Parameter(n)
+    rows, n, sides = shape
+    limited, costly = trades
+    w, x = cp.Variable(n), cp.Variable(rows)
+    returns, mean, rate = cp.Parameter((rows, n)), cp.Parameter(n), cp.Parameter()
     coefficients, limits = cp.Parameter((sides, n)), cp.Parameter(sides)
-    x = cp.Variable(rows)
-    constraints = [x == returns @ w]
+    current = cp.Parameter(n)
+    turnover, cost = cp.Parameter(nonneg=True), cp.Parameter(nonneg=True)
     factor = cp.Parameter((n, n)) if rm == "MV" or kelly == "approx" else None
+    k: Any = cp.Variable(nonneg=True) if obj == "Sharpe" else 1.0
+    constraints = [x == returns @ w, cp.sum(w) == k, coefficients @ w <= limits * k]
+    fee: Any = 0.0
+    if limited or costly:
+        traded = cp.Variable(n, nonneg=True)
+        constraints += [w - current * k <= traded, current * k - w <= traded]
+        if limited:
+            constraints.append(cp.sum(traded) <= turnover * k)
+        if costly:
+            charge = cp.Variable(nonneg=True)
+            constraints.append(charge == cost * cp.sum(traded))
+            fee = charge
     if obj == "Sharpe":
-        k = cp.Variable(nonneg=True)
-        constraints += [cp.sum(w) == k, mean @ w == 1, coefficients @ w <= limits * k]
-    else:
-        constraints += [cp.sum(w) == 1, coefficients @ w <= limits]
+        constraints.append(mean @ w - rate * k - fee == 1)
     if obj == "MaxRet":
         risk: Any = 0.0
     elif rm == "MV" and factor is not None:
         risk = cp.sum_squares(factor @ w)
+    elif rm in {"MSV", "SLPM"}:
+        level = mean @ w if rm == "MSV" else rate * k
+        short = cp.Variable(rows, nonneg=True)
+        constraints.append(short >= level - x)
+        risk = cp.norm(short) / np.sqrt(rows - 1)
     else:
         risk, extra = _measure(rm, x, rows, tail)
         constraints += extra
     if obj in {"MinRisk", "Sharpe"}:
         target: Any = cp.Minimize(risk)
+    elif kelly == "exact":
+        target = cp.Maximize(cp.sum(cp.log(1 + x)) / rows - aversion * risk)
+    elif kelly == "approx" and factor is not None:
+        gain = mean @ w - 0.5 * cp.sum_squares(factor @ w)
+        target = cp.Maximize(gain - aversion * risk)
     else:
-        if kelly == "exact":
-            target = cp.Maximize(cp.sum(cp.log(1 + x)) / rows - aversion * risk)
-        elif kelly == "approx" and factor is not None:
-            gain = mean @ w - 0.5 * cp.sum_squares(factor @ w)
-            target = cp.Maximize(gain - aversion * risk)
-        else:
-            target = cp.Maximize(mean @ w - aversion * risk)
-    return Compiled(cp.Problem(target, constraints), w, returns, mean, coefficients, limits, factor)
+        target = cp.Maximize(mean @ w - fee - aversion * risk)
+    return Compiled(
+        cp.Problem(target, constraints),
+        w,
+        returns,
+        mean,
+        coefficients,
+        limits,
+        factor,
+        rate,
+        current,
+        turnover,
+        cost,
+    )
 
 
 def _measure(rm: str, x: Any, rows: int, tail: Tail) -> tuple[Any, list[Any]]:

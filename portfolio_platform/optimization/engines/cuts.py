@@ -20,9 +20,10 @@ from portfolio_platform.optimization.panel import FloatArray
 from portfolio_platform.optimization.problem import Problem
 
 MODELS = frozenset({"Classic", "BL", "BLB", "FM"})
-PLANES = 4000
-#: The search ends when the lower and upper bound are this near, relative to the risk.
-GAP = 2e-11
+PLANES = 2000
+#: The search ends when the bounds are this near, relative to the risk or, where that is smaller
+#: still (fewer returns than assets), to the mean size of a return.
+GAP = 8e-11
 
 
 def covers(problem: Problem) -> str | None:
@@ -76,7 +77,11 @@ def solve(problem: Problem) -> Raw:
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(static.cost), len(static.right)
     model.col_cost_ = static.cost
-    model.col_lower_ = np.where(static.free, -infinity, 0.0)
+    floor = np.where(static.free, -infinity, 0.0)
+    if spec.obj == "Sharpe":
+        # a risk of zero or less makes the ratio unbounded, which is told apart at the end
+        floor[-1] = 0.0
+    model.col_lower_ = floor
     model.col_upper_ = np.full(len(static.cost), infinity)
     model.row_lower_ = static.right
     model.row_upper_ = np.where(static.equal, static.right, infinity)
@@ -109,7 +114,7 @@ def solve(problem: Problem) -> Raw:
         answer = np.array(solver.getSolution().col_value)
         point, bound = answer[:n], float(answer[theta])
         value = add(point)
-        if value - bound <= GAP * max(abs(value), 1e-6):
+        if value - bound <= GAP * max(abs(value), 1.0):
             return _answer(problem, point, value, bound, planes)
     raise EngineFailure("numerical", f"no convergence within {PLANES} planes")
 
@@ -123,7 +128,7 @@ def _answer(problem: Problem, point: FloatArray, value: float, bound: float, pla
     weights = point / total
     weights[np.abs(weights) < 1e-12] = 0.0
     weights = to_budget(weights, problem.lower, problem.upper)
-    gap = max(0.0, value - bound) / max(abs(value), 1e-300)
+    gap = max(0.0, value - bound) / max(abs(value), 1.0)
     if objective(problem, weights) is None and problem.model != "OWA":
         raise EngineFailure("numerical", "the risk is not positive")
     return Raw(weights, "highs, cutting planes", certificate="lp", gap=gap, iterations=planes)

@@ -116,7 +116,12 @@ def _risk_parity(problem: Problem) -> Raw:
         gradient = correlation @ y - budget / y
         if np.abs(gradient * y).max() < 1e-14:
             break
-        step = np.linalg.solve(correlation + np.diag(budget / y**2), -gradient)
+        try:
+            step = np.linalg.solve(correlation + np.diag(budget / y**2), -gradient)
+        except np.linalg.LinAlgError:
+            raise EngineFailure(
+                "numerical", "a portfolio without variance exists: there is no risk to share"
+            ) from None
         relative = float(np.abs(step / y).max())
         y = y + (1.0 if relative < 0.5 else 1.0 / (1.0 + relative)) * step
         if relative < 1e-15:

@@ -132,11 +132,8 @@ def solve_dual(programme: Scenarios, limit: float) -> tuple[FloatArray, float, i
     status = solver.getModelStatus()
     if status == highspy.HighsModelStatus.kTimeLimit:
         raise EngineFailure("time_limit", f"HiGHS took longer than {limit:g} s")
-    if status in {
-        highspy.HighsModelStatus.kUnbounded,
-        highspy.HighsModelStatus.kUnboundedOrInfeasible,
-    }:
-        raise EngineFailure("numerical", "HiGHS found the dual unbounded")
+    if status == highspy.HighsModelStatus.kUnbounded:
+        raise EngineFailure("infeasible", "HiGHS proved that no weights hold the constraints")
     if status == highspy.HighsModelStatus.kInfeasible:
         raise EngineFailure("unbounded", "the objective has no bound")
     if status != highspy.HighsModelStatus.kOptimal:

@@ -19,6 +19,8 @@ from portfolio_platform.optimization.problem import Problem
 MODELS = frozenset({"Classic", "BL", "BLB", "FM"})
 MEASURES = frozenset({"EVaR", "MSV", "SLPM"})
 STEPS = 40
+#: Halvings of one step after which the search is at a kink.
+HALVINGS = 6
 #: The search ends at this certified gap, and an answer is accepted down to the limit of a QP.
 GAP = 1e-11
 
@@ -45,21 +47,25 @@ def solve(problem: Problem) -> Raw:
     """
     spec = problem.spec
     flat = spec.model_copy(update={"rm": "MV"})
+    scale = float(np.abs(problem.returns).max())
     answer = qp.solve_with_prices(problem.with_(spec=flat))
     weights, best, kept, gap = answer.weights, np.inf, answer.weights, np.inf
-    steps = 0
+    steps, halvings = 0, 0
     while steps < STEPS:
         steps += 1
         risk, gradient, curvature = local_model(problem, weights)
+        if spec.obj == "MinRisk" and spec.rm in {"MSV", "SLPM"} and risk <= 1e-14 * scale:
+            return Raw(weights, "piqp, repeated", certificate="qp", gap=0.0, iterations=steps)
         if not risk > 0:
             raise EngineFailure("numerical", f"{spec.rm} is not positive")
         score = _score(problem, weights, risk)
         if score > best + 1e-14 * abs(best):
             weights = 0.5 * (weights + kept)
-            if np.abs(weights - kept).max() < 1e-15:
+            halvings += 1
+            if halvings > HALVINGS:
                 break
             continue
-        best, kept = score, weights
+        best, kept, halvings = score, weights, 0
         square = risk * curvature + np.outer(gradient, gradient)
         gap = min(gap, _gap(problem, weights, risk, gradient, square, answer))
         if gap <= GAP:

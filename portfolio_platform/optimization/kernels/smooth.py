@@ -56,7 +56,7 @@ def entropic_scale(losses, alpha, z):
         moved = z * np.exp(min(max(exponent, -2.0), 2.0))
         if low > -np.inf and high < np.inf and not low < moved < high:
             moved = 0.5 * (low + high)
-        if abs(moved - z) <= 1e-15 * z:
+        if abs(moved - z) <= 1e-15 * z or moved < 1e-12:
             break
         z = moved
     return z, value
