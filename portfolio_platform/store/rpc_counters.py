@@ -66,6 +66,30 @@ def add(database_url: str, metrics: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
+class Meter:
+    """Adds what a pool has counted since the last time: for a pool that lives long."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._last: dict[str, Mapping[str, Any]] = {}
+
+    def record(self, metrics: Sequence[Mapping[str, Any]]) -> None:
+        """Add the growth of `RpcPool.metrics()`."""
+        grown = []
+        for one in metrics:
+            last = self._last.get(one["endpoint"])
+            if last is not None:
+                errors = {
+                    name: number - last["errors"].get(name, 0)
+                    for name, number in one["errors"].items()
+                }
+                growth = {name: one[name] - last[name] for name in _COUNTERS}
+                one = {**one, **growth, "errors": errors}
+            grown.append(one)
+        add(self._url, grown)
+        self._last = {one["endpoint"]: one for one in metrics}
+
+
 def read(conn: Connection) -> list[dict[str, Any]]:
     """Every endpoint's counters."""
     with conn.cursor(row_factory=dict_row) as cursor:

@@ -19,6 +19,7 @@ from portfolio_platform.settings import Settings
 from portfolio_platform.solana.decoded import Decoded
 from portfolio_platform.solana.layouts import programs
 from portfolio_platform.solana.rpc import PoolSettings, RpcPool, SlotSkipped
+from portfolio_platform.solana.rpc.limits import Limits, Throttle
 from portfolio_platform.solana.snapshot import AccountRecord, Snapshot, fetch_snapshot
 from portfolio_platform.solana.universe import Universe, UniverseError, load_universe
 from portfolio_platform.store import facts as fact_store
@@ -29,6 +30,7 @@ ANCHORS_PER_PART = 200
 UNLIMITED = 1_000_000
 _TOKEN_PROGRAMS = (programs.SPL_TOKEN, programs.TOKEN_2022)
 _CLOCK_TOLERANCE_SECONDS = 60
+_THROTTLES: dict[tuple[str, Limits], Throttle] = {}
 
 
 @dataclass
@@ -131,8 +133,17 @@ def pool_settings(settings: Settings) -> PoolSettings:
 
 
 def open_pool(settings: Settings) -> RpcPool:
-    """The configured endpoints as one pool."""
-    return RpcPool(settings.resolve_rpc_urls(), pool_settings(settings))
+    """The configured endpoints as one pool.
+
+    An endpoint's limits count what the whole process asks it: the assets of a run open a pool
+    each, and would each spend the full limit otherwise.
+    """
+    urls = settings.resolve_rpc_urls()
+    pool = RpcPool(urls, pool_settings(settings))
+    limits = pool.settings.limits
+    for url, endpoint in zip(urls, pool.endpoints, strict=True):
+        endpoint.throttle = _THROTTLES.setdefault((url, limits), endpoint.throttle)
+    return pool
 
 
 def parts_of(universe: Universe) -> Iterator[Universe]:
