@@ -1,6 +1,7 @@
 """Sensors on the change feed: exactly one effect per event, whatever fails in between."""
 
 import random
+import time
 
 import pytest
 from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
@@ -309,19 +310,21 @@ def test_the_reconciliation_notices_an_event_that_was_passed_and_not_taken_in(
     assert missing(world, watches.STRATEGIES) == (key,)
 
 
-def test_a_dead_run_is_noticed_and_its_work_done(daemon: Daemon, world: World) -> None:
-    """The run worker was killed: the run is started for ever and nobody holds its lock."""
+@pytest.mark.parametrize("reached", ["starting", "started"])
+def test_a_dead_run_is_noticed_and_its_work_done(
+    daemon: Daemon, world: World, reached: str
+) -> None:
+    """The run worker was killed: the run goes on for ever and nobody holds its lock."""
     key = world.strategy("mine")
     daemon.tick(STRATEGIES, crash={"RUN_CREATED": RuntimeError("the daemon died here")})
     run = daemon.runs_of(STRATEGIES)[-1]
     assert run.tags["dagster/partition"] == key
-    daemon.instance.report_dagster_event(
-        DagsterEvent(DagsterEventType.RUN_START.value, run.job_name), run.run_id
-    )
-    for _ in range(6):
+    kinds = [DagsterEventType.RUN_STARTING, DagsterEventType.RUN_START]
+    for kind in kinds[: 1 if reached == "starting" else 2]:
+        daemon.instance.report_dagster_event(DagsterEvent(kind.value, run.job_name), run.run_id)
+    deadline = time.monotonic() + 20
+    while world.open_batches() and time.monotonic() < deadline:
         daemon.tick(STRATEGIES)
-        if world.open_batches() == 0:
-            break
     assert len(world.weights_of(key)) == 1
     assert "FAILURE" in statuses(daemon, world, STRATEGIES)
     assert statuses(daemon, world, STRATEGIES)[-1] == "SUCCESS"

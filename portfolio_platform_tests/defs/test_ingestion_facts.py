@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from portfolio_platform.defs.solana import assets
+from portfolio_platform.store import rpc_counters
 from portfolio_platform_tests.defs.ingestion_world import (
     World,
     chain_process,
@@ -61,3 +63,26 @@ def test_what_a_fetch_cost_is_counted_over_runs(world: World) -> None:
             first = requests
     assert requests > first > 0
     assert slot == httpx.get(f"{world.chain.rpc_url}/clock").json()["slot"]
+
+
+def test_counters_are_exposed_as_prometheus_text(world: World) -> None:
+    world.faults(
+        {"fault": {"kind": "http", "status": 429, "retry_after": 0}, "calls": [1]},
+    )
+    world.materialise([assets.account_snapshots])
+    with world.connect() as connection:
+        text = rpc_counters.exposition(rpc_counters.read(connection))
+        shared = [row[0] for row in connection.execute("select public.rpc_counters()")]
+    samples = parsed(text)
+    assert parsed(rpc_counters.exposition(shared)) == samples
+    assert samples["portfolio_rpc_rate_limited_total", None] == 1
+    assert samples["portfolio_rpc_errors_total", "http_429"] == 1
+    assert samples["portfolio_rpc_requests_total", None] > 3
+
+
+def parsed(text: str) -> dict[tuple[str, str | None], float]:
+    return {
+        (sample.name, sample.labels.get("error")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }

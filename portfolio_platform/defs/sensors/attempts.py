@@ -17,6 +17,12 @@ BATCH_TAG = "portfolio/batch"
 UNIT_TAG = "portfolio/unit"
 ATTEMPT_TAG = "portfolio/attempt"
 _LONGEST_REASON = 600
+# How many times the usual silence each status is given.
+_PATIENCE = {
+    DagsterRunStatus.STARTING: 3.0,
+    DagsterRunStatus.STARTED: 1.0,
+    DagsterRunStatus.CANCELING: 1.0,
+}
 
 
 def unit_id(consumer: str, batch_id: str, label: str) -> str:
@@ -82,11 +88,13 @@ def _number(record: RunRecord) -> int:
 def _is_dead(
     instance: DagsterInstance, record: RunRecord, conn: Connection, silence: float
 ) -> bool:
-    """A started run that nobody proves alive and that has not said anything for a while.
+    """A run under way that nobody proves alive and that has not said anything for a while.
 
-    Runs that have not started are the business of Dagster's own run monitoring.
+    One that is only starting gets longer: its process has yet to import what it needs. A queued
+    run waits for its turn and is never dead.
     """
-    if record.dagster_run.status not in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING):
+    patience = _PATIENCE.get(record.dagster_run.status)
+    if patience is None:
         return False
     if coverage.is_held(conn, record.dagster_run.run_id):
         return False
@@ -94,7 +102,7 @@ def _is_dead(
         record.dagster_run.run_id, limit=1, ascending=False
     ).records
     spoke = newest[0].timestamp if newest else record.update_timestamp.timestamp()
-    return _now() - spoke > silence
+    return _now() - spoke > silence * patience
 
 
 def _now() -> float:
