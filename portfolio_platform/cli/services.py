@@ -231,6 +231,7 @@ def open_demo_portfolio(database_url: str, universe_url: str) -> None:
                 settings={
                     "sol_fee_reserve": 50_000_000,
                     "min_notional": 1_000_000,
+                    "cash_buffer": 500_000_000,
                     "max_slot_spread": 8,
                 },
             )
