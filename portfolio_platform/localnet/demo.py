@@ -185,17 +185,19 @@ class DemoChain:
         slot = self._slot_at(at_ms, start_slot, start_ms)
         number = self._trades = self._trades + 1
         if uniform(seed, "fails", number) < _FAILED_SHARE:
-            self._record(pool, fill, slot, at_ms, f"{number}f", failed=True)
-        self._record(pool, fill, slot, at_ms, str(number), failed=False)
+            self._record(pool, fill, slot, f"{number}f", failed=True)
+        self._record(pool, fill, slot, str(number), failed=False)
 
     def _slot_at(self, at_ms: int, start_slot: int, start_ms: int) -> int:
         span = self.market.clock_ms - start_ms
         slot = start_slot + (self.chain.slot - start_slot) * (at_ms - start_ms) // max(span, 1)
         return slot - 1 if self.chain.skipped(slot) else slot
 
-    def _record(
-        self, pool: DemoPool, fill: Fill, slot: int, at_ms: int, name: str, *, failed: bool
-    ) -> None:
+    def _record(self, pool: DemoPool, fill: Fill, slot: int, name: str, *, failed: bool) -> None:
+        # Everything in a slot has the time of its block, also across the turn of a second.
+        time_ms = self.chain.time_of(slot)
+        if time_ms is None:
+            raise ValueError(f"slot {slot} is outside the ledger of this chain")
         sold, bought = (pool.token_a, pool.token_b)[:: 1 if fill.a_to_b else -1]
         vault_in, vault_out = (pool.vault_a, pool.vault_b)[:: 1 if fill.a_to_b else -1]
         trader = int(uniform(self.market.seed, "trader", name) * _TRADERS)
@@ -217,7 +219,7 @@ class DemoChain:
             MarketSwap(
                 signature=str(Signature.from_bytes(signature_bytes("demo swap", seed, name))),
                 slot=slot,
-                time_ms=at_ms,
+                time_ms=time_ms,
                 program=pool.program,
                 pool=pool.address,
                 authority=authority,

@@ -57,6 +57,16 @@ def test_swaps_move_vaults_without_gaps(demo: DemoChain) -> None:
         assert demo.ledger.balance(vault) == amount
 
 
+def test_a_slot_has_one_block_time(demo: DemoChain) -> None:
+    for seconds in (3600, 7.7, 123.4):
+        demo.advance(seconds)
+    times: dict[int, set[int]] = {}
+    for swap in market_swaps(demo):
+        times.setdefault(swap.slot, set()).add(swap.time_ms)
+    assert times
+    assert times == {slot: {demo.chain.time_of(slot)} for slot in times}
+
+
 def test_all_formats_occur(demo: DemoChain) -> None:
     demo.advance(7200)
     swaps = market_swaps(demo)
