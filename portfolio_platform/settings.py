@@ -115,6 +115,12 @@ class Settings(BaseSettings):
         default="spot,oracle,pool,perp",
         description="Which instrument's bars stand for a token, best first; never mixed.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="OpenTelemetry collector (OTLP over HTTP) for the API's spans; needs the extra "
+        "`telemetry`.",
+    )
     supabase_url: str | None = Field(
         default=None,
         validation_alias="SUPABASE_URL",

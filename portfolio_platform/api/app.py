@@ -60,7 +60,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
         redirect_slashes=False,
-        telemetry=None if settings.telemetry else {"tracing": False, "metrics": False},
+        # Not the logs: they would carry the text of exceptions.
+        telemetry={
+            "tracing": settings.telemetry,
+            "metrics": settings.telemetry,
+            "logs": False,
+            "auto_configure": settings.telemetry,
+        },
     )
     application.state.services = shared
     for module in _ROUTERS:

@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 
 import orjson
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portfolio_platform.api.measures import Measures
@@ -116,8 +117,12 @@ class _Exchange:
         self._state["trace_id"] = self._trace_id()
 
     def _trace_id(self) -> str:
+        """The caller's, that of the span where spans are made, else a new one."""
         match = _TRACEPARENT.match(self.headers.get(b"traceparent", b""))
-        return match.group(1).decode() if match else secrets.token_hex(16)
+        if match:
+            return match.group(1).decode()
+        span = trace.get_current_span().get_span_context()
+        return f"{span.trace_id:032x}" if span.is_valid else secrets.token_hex(16)
 
     async def receive(self) -> Message:
         message = await self._receive()

@@ -79,7 +79,9 @@ class ApiSettings(BaseModel):
     max_streams: int = Field(200, ge=1)
 
     telemetry: bool = Field(
-        False, description="OpenTelemetry spans through the globally configured provider."
+        False,
+        description="OpenTelemetry spans and metrics, to OTEL_EXPORTER_OTLP_ENDPOINT where no "
+        "provider is configured; the exporter needs the extra `telemetry`.",
     )
 
     @field_validator("jwks", mode="before")

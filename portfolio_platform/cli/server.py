@@ -18,6 +18,7 @@ def api_settings(settings: Settings) -> ApiSettings:
             "issuer": settings.resolve_issuer(ISSUER),
             "audience": settings.jwt_audience,
             "stale_after_seconds": settings.stale_after_seconds,
+            "telemetry": settings.otlp_endpoint is not None,
         }
     )
 
