@@ -45,10 +45,10 @@ layers: setup
 	.venv/bin/lint-imports
 
 unit: setup
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 nightly: setup
-	$(PY) -m pytest -n 2 --dist loadfile -m "nightly or not nightly"
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nightly or not nightly"
 
 bench: setup
 	for script in benchmarks/*.py; do $(PY) $$script; done

@@ -13,6 +13,11 @@ settings.load_profile("platform")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with whole runs of the platform: they are the longest files by far."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Directory of recorded mainnet data; skips with the reason where it is absent."""
