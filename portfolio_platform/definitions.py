@@ -16,6 +16,7 @@ from portfolio_platform.defs.market import assets as market  # noqa: E402
 from portfolio_platform.defs.monitoring import assets as monitoring  # noqa: E402
 from portfolio_platform.defs.monitoring import flow  # noqa: E402
 from portfolio_platform.defs.portfolio import assets as portfolio  # noqa: E402
+from portfolio_platform.defs.portfolio import weight_checks  # noqa: E402
 from portfolio_platform.defs.resources import Platform  # noqa: E402
 from portfolio_platform.defs.sensors import main as sensors  # noqa: E402
 from portfolio_platform.defs.solana import assets as solana  # noqa: E402
@@ -29,7 +30,7 @@ defs = Definitions(
         *backtest.ASSETS,
         *monitoring.ASSETS,
     ],
-    asset_checks=[*checks.CHECKS, *monitoring.CHECKS, *flow.CHECKS],
+    asset_checks=[*checks.CHECKS, *weight_checks.CHECKS, *monitoring.CHECKS, *flow.CHECKS],
     jobs=[*automation.JOBS, *upkeep.JOBS, *sensors.JOBS, *monitoring.JOBS],
     sensors=[*sensors.SENSORS, *monitoring.SENSORS],
     schedules=[*automation.SCHEDULES, *upkeep.SCHEDULES, *monitoring.SCHEDULES],

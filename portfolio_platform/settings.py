@@ -202,6 +202,22 @@ class Settings(BaseSettings):
         description="How far a token's only source may lie from a venue's last close: crashes are "
         "real. With several sources the close is one voice among them.",
     )
+    max_concentration: float = Field(
+        default=0.6, gt=0, le=1, description="Larger single weights are warned about."
+    )
+    max_version_turnover: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Larger changes of a strategy's weights between two versions are warned about, "
+        "as a share of the portfolio.",
+    )
+    max_bars_behind: float = Field(
+        default=3.0,
+        gt=0,
+        description="Where bars lie further behind the newest oracle price, counted in bars, "
+        "nothing is planned on the weights made from them.",
+    )
     stale_after_seconds: float = Field(
         default=7200.0, gt=0, description="Results older than this are served as stale."
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 
 def _rows(conn: Connection, query: bytes, **parameters: Any) -> list[dict[str, Any]]:
@@ -118,5 +120,75 @@ def portfolios_without_outcome(conn: Connection) -> list[dict[str, Any]]:
                       where s.strategy_id = p.strategy_id and s.status = 'optimal')
           and not exists (select 1 from public.reallocation_plans as r
                           where r.portfolio_id = p.portfolio_id and cardinality(r.reasons) > 0)
+        """,
+    )
+
+
+@dataclass(frozen=True)
+class NewestWeights:
+    """The newest good weights of an enabled strategy, decided by the spec it has now."""
+
+    slug: str
+    spec: dict[str, Any]
+    version: UUID
+    weights: dict[str, float]
+    previous: dict[str, float] | None
+
+
+def newest_weights(conn: Connection) -> list[NewestWeights]:
+    """Newest good weights of every enabled strategy with those of the version before.
+
+    Weights decided by an earlier spec are left out: the next decision replaces them.
+    """
+    with conn.cursor(row_factory=class_row(NewestWeights)) as cursor:
+        return cursor.execute(
+            """
+            with good as (
+                select s.strategy_id, v.version, v.recorded_at, row_number() over (
+                           partition by s.strategy_id
+                           order by v.recorded_at desc, v.version) as age
+                from public.weight_sets as s join public.versions as v using (version)
+                where s.status = 'optimal'),
+            sets as (
+                select g.strategy_id, g.age, g.version, g.recorded_at,
+                       jsonb_object_agg(w.mint, w.weight) as weights
+                from good as g join public.weights as w using (version)
+                where g.age <= 2 group by 1, 2, 3, 4)
+            select t.slug, t.spec, n.version, n.weights, p.weights as previous
+            from public.strategies as t
+            join sets as n on n.strategy_id = t.strategy_id and n.age = 1
+            left join sets as p on p.strategy_id = t.strategy_id and p.age = 2
+            where t.enabled and n.recorded_at >= t.updated_at
+            order by t.slug
+            """
+        ).fetchall()
+
+
+def bars_behind(conn: Connection) -> list[dict[str, Any]]:
+    """How far, in bars, the newest clean bar of an interval lies behind what oracles call now.
+
+    Intervals are those that enabled strategies look at; one without any bar is left out, and so
+    is everything where no oracle price was ever accepted: what is replayed from records has no
+    present that bars could lag behind.
+    """
+    return _rows(
+        conn,
+        b"""
+        with lengths(bar_interval, length) as (
+            values ('1m', interval '1 minute'), ('1h', interval '1 hour'), ('1d', interval '1 day'))
+        select l.bar_interval, max(b.observed_at) + l.length as closed_at,
+               present.at as published_at,
+               extract(epoch from present.at - max(b.observed_at) - l.length)::float8
+                   / extract(epoch from l.length)::float8 as bars
+        from lengths as l
+        join public.market_bars as b on b.bar_interval = l.bar_interval and b.state = 'clean'
+        cross join (select max(published_at) as at from public.token_prices
+                    where verdict = 'accepted') as present
+        where present.at is not null
+          and exists (select 1 from public.strategies as s
+                      where s.enabled
+                        and coalesce(s.spec ->> 'bar_interval', '1d') = l.bar_interval)
+        group by l.bar_interval, l.length, present.at
+        order by l.length
         """,
     )
