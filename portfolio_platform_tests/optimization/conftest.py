@@ -85,6 +85,14 @@ def oracle(
         return _ask(riskfolio, frame, model, tight, asked)
 
 
+def _statistics(portfolio: Any) -> None:
+    """Let riskfolio estimate; LAPACK's default driver failed once on a healthy matrix."""
+    try:
+        portfolio.assets_stats()
+    except np.linalg.LinAlgError:
+        portfolio.assets_stats()
+
+
 def _ask(
     riskfolio: Any, frame: pd.DataFrame, model: str, tight: bool, asked: dict[str, Any]
 ) -> np.ndarray | None:
@@ -95,12 +103,13 @@ def _ask(
     else:
         portfolio = riskfolio.Portfolio(returns=frame)
         portfolio.solvers = ["CLARABEL"]
+        portfolio.upperlng = asked.pop("cap", 1)
         if tight:
             limit = 1e-12
             portfolio.sol_params = {
                 "CLARABEL": {"tol_gap_abs": limit, "tol_gap_rel": limit, "tol_feas": limit}
             }
-        portfolio.assets_stats()
+        _statistics(portfolio)
         portfolio.cov = frame.cov()
         if model == "RP":
             weights = portfolio.rp_optimization(**asked)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from portfolio_platform.optimization import measures, walk_forward
+from portfolio_platform.optimization import estimate_moments, measures, registry, walk_forward
+from portfolio_platform.optimization.problem import build
 from portfolio_platform.optimization.spec_parts import Tail
 
 WINDOW = 252
@@ -15,7 +16,12 @@ CASES = {
     "min_cvar": ({"rm": "CVaR"}, {"rm": "CVaR", "obj": "MinRisk"}),
     "risk_parity": ({"model": "RP"}, {"model": "RP", "rm": "MV"}),
     "hrp": ({"model": "HRP"}, {"model": "HRP", "rm": "MV"}),
+    "capped": ({"bounds": {"upper": 0.1}}, {"rm": "MV", "obj": "MinRisk", "cap": 0.1}),
 }
+MEASURES = (
+    *("MV", "MAD", "MSV", "FLPM", "SLPM", "CVaR", "EVaR", "WR", "RG", "CVRG"),
+    *("MDD", "ADD", "CDaR", "UCI", "EDaR"),
+)
 
 
 def ends(panel, count):
@@ -25,7 +31,7 @@ def ends(panel, count):
 def loss(case, frame, weights):
     """The minimised objective, for comparison of two answers."""
     covariance, mean = frame.cov().to_numpy(), frame.mean().to_numpy()
-    if case == "min_variance":
+    if case in {"min_variance", "capped"}:
         return weights @ covariance @ weights
     if case == "max_sharpe":
         return -(mean @ weights) / np.sqrt(weights @ covariance @ weights)
@@ -46,7 +52,7 @@ def compare(case, panel, spec, oracle, window_of, count):
             continue
         compared += 1
         worst = max(worst, float(np.abs(theirs - walk.weights[row]).max()))
-        if case in {"min_variance", "max_sharpe", "min_cvar"}:
+        if case in {"min_variance", "max_sharpe", "min_cvar", "capped"}:
             ours, reached = loss(case, frame, walk.weights[row]), loss(case, frame, theirs)
             assert ours <= reached + 1e-9 * abs(reached)
     assert compared >= 0.9 * count
@@ -66,6 +72,39 @@ def test_weights_equal_riskfolio(case, sp20, spec, riskfolio_weights, window_of)
 def test_weights_equal_riskfolio_over_200_windows(case, sp20, spec, riskfolio_weights, window_of):
     worst = compare(case, sp20, spec, riskfolio_weights, window_of, 220)
     assert worst <= (1e-12 if case == "hrp" else 5e-4)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("rm", MEASURES)
+@pytest.mark.usefixtures("compiled")
+def test_no_engine_is_worse_than_riskfolio_over_200_windows(
+    rm, sp20, spec, riskfolio_weights, window_of
+):
+    """Every engine that covers the measure, and the walk; both answers by the same formula."""
+    places, strategy = ends(sp20, 200), spec(rm=rm)
+    walk = walk_forward(strategy, sp20, sp20.times[places])
+    assert set(walk.statuses) == {"optimal"}
+    order = [list(sp20.assets).index(asset) for asset in walk.assets]
+    compared, worst = 0, dict.fromkeys(["walk"], -np.inf)
+    for row, end in enumerate(places):
+        frame = window_of(sp20, end).iloc[:, order]
+        theirs = riskfolio_weights(frame, rm=rm, obj="MinRisk")
+        if theirs is None:
+            continue
+        compared += 1
+        problem = build(strategy, estimate_moments(strategy, sp20, sp20.times[end]))
+        assert problem.assets == walk.assets
+        answers = {"walk": walk.weights[row]}
+        for engine in registry.covering(problem):
+            if engine != "riskfolio":
+                answers[engine], *_ = registry.run(problem, only=engine)
+        reached = measures.risk(rm, frame.to_numpy() @ theirs, Tail())
+        for engine, weights in answers.items():
+            ours = measures.risk(rm, frame.to_numpy() @ weights, Tail())
+            worst[engine] = max(worst.get(engine, -np.inf), (ours - reached) / abs(reached))
+    assert compared >= 180
+    assert len(worst) > 1
+    assert max(worst.values()) <= 1e-9, worst
 
 
 @pytest.mark.parametrize("case", ["min_variance", "max_sharpe", "min_cvar"])
