@@ -13,7 +13,7 @@ from portfolio_platform.optimization.problem import Problem
 from portfolio_platform.optimization.solution import Attempt, NoAnswer
 
 #: Fastest first. Each engine says itself whether it covers a problem.
-ENGINES = ("rules", "exact", "qp", "lp", "smooth", "cuts", "branch", "cone", "riskfolio")
+ENGINES = ("rules", "exact", "qp", "lp", "ulcer", "smooth", "cuts", "branch", "cone", "riskfolio")
 #: Outcomes that are facts about the problem, not about the engine: no other engine is asked.
 FINAL = {"infeasible", "unbounded", "no_positive_excess_return"}
 

@@ -38,11 +38,23 @@ GROUPS = {
 def test_cone_equals_riskfolio(fields, constraints, sp20, spec):
     strategy = spec(**fields, **constraints)
     problem = problem_of(strategy, sp20, 1000)
-    assert registry.covering(problem)[0] == "cone"
-    ours, raw, *_ = registry.run(problem)
+    assert registry.covering(problem)[-2:] == ["cone", "riskfolio"]
+    ours, raw, *_ = registry.run(problem, only="cone")
     theirs, *_ = registry.run(problem, only="riskfolio")
     assert raw.gap <= 1e-5
     assert np.abs(ours - theirs).max() <= 5e-4
+
+
+@pytest.mark.parametrize("constraints", [{}, GROUPS], ids=["plain", "groups"])
+@pytest.mark.parametrize("end", [300, 1000, 2000])
+def test_ulcer_index_is_certified_and_equals_the_cone(constraints, end, sp20, spec):
+    problem = problem_of(spec(rm="UCI", **constraints), sp20, end)
+    ours, raw, name, _ = registry.run(problem)
+    assert (name, raw.solver, raw.gap <= 1e-8) == ("ulcer", "piqp", True)
+    cone, *_ = registry.run(problem, only="cone")
+    best = objective(problem, cone)
+    assert objective(problem, ours) <= best * (1 + 1e-9)
+    assert np.abs(ours - cone).max() <= 1e-4
 
 
 @pytest.mark.parametrize("rm", ["GMD", "TG", "TGRG"])
