@@ -67,6 +67,8 @@ class Services:
     streams: dict[str, int] = field(default_factory=dict)
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
     probed: tuple[float, list[dict[str, Any]]] = (0.0, [])
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    counted: tuple[float, bytes] = (0.0, b"")
 
 
 def build(settings: ApiSettings) -> Services:

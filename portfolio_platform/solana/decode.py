@@ -185,7 +185,9 @@ def _token(owner: str, data: bytes) -> Decoded | Refused:
         return Refused("a multisig of the token program holds no balance", "undecoded", "multisig")
     if found is None or (extended and owner == programs.SPL_TOKEN):
         reason = f"{len(data)} bytes are neither a mint (82) nor a token account (165)" + (
-            "" if owner == programs.SPL_TOKEN else " nor an extended one (above 165)"
+            ""
+            if owner == programs.SPL_TOKEN
+            else " nor an extended one (above 166, with an account type)"
         )
         return Refused(reason, "wrong_length")
     return _run(found[0], found[1], data)

@@ -55,9 +55,9 @@ def test_random_contents_behind_a_valid_head(entry: Entry, data: st.DataObject) 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("entry", REGISTRY, ids=lambda entry: entry.kind)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=10_000, deadline=None)
 @given(data=st.data())
-def test_a_thousand_contents_behind_a_valid_head(entry: Entry, data: st.DataObject) -> None:
+def test_ten_thousand_contents_behind_a_valid_head(entry: Entry, data: st.DataObject) -> None:
     _assert_sound_behind_head(entry, data)
 
 
@@ -164,3 +164,13 @@ def test_a_dynamic_tick_array_gives_back_what_was_written(start: int, nets: dict
     assert isinstance(answer, Decoded)
     assert answer.values["start_tick"] == start
     assert {one["index"]: one["liquidity_net"] for one in answer.values["ticks"]} == nets
+
+
+def test_the_refusal_says_which_lengths_are_taken() -> None:
+    """One byte more than a token account holds no account type yet."""
+    refused = decode(programs.TOKEN_2022, bytes(166))
+    assert isinstance(refused, Refused)
+    assert "above 166, with an account type" in refused.reason
+    typed = bytes(165) + b"\x02"
+    kinds = [decode(programs.TOKEN_2022, typed + bytes(more)).kind for more in (0, 4)]
+    assert kinds == [None, "token_2022_account"]

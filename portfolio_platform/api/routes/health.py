@@ -17,9 +17,16 @@ from portfolio_platform.api.problems import CATALOGUE, Problem, responses
 from portfolio_platform.api.representation import json_response
 from portfolio_platform.api.services import Services, services_of
 from portfolio_platform.store.reads import freshness
+from portfolio_platform.store.reads.rpc_counters import COUNTERS
 from portfolio_platform.store.reads.session import PROBE, DatabaseBusy
+from portfolio_platform.store.rpc_counters import exposition
 
 _PROBE_SECONDS = 1.0
+_UP = (
+    "# HELP portfolio_rpc_counters_up Whether the endpoints' counters could be read.\n"
+    "# TYPE portfolio_rpc_counters_up gauge\n"
+    "portfolio_rpc_counters_up"
+)
 
 router = APIRouter(tags=["operations"])
 
@@ -78,8 +85,13 @@ async def ready(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def measures(request: Request) -> Response:
-    """Prometheus measures."""
-    return Response(services_of(request).measures.exposition(), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus measures: of this process, and of the RPC endpoints over all runs.
+
+    The latter are left out while the database does not answer; `portfolio_rpc_counters_up` says so.
+    """
+    services = services_of(request)
+    text = services.measures.exposition() + await _rpc_counters(services)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/problems", responses={200: {"model": list[ProblemKind]}})
@@ -144,6 +156,20 @@ async def _database(services: Services) -> list[dict[str, Any]]:
             }
         )
     return checks
+
+
+async def _rpc_counters(services: Services) -> bytes:
+    """Exposition of the endpoints' counters, read at most once a second."""
+    async with services.counting:
+        at, text = services.counted
+        if not text or time.monotonic() - at > _PROBE_SECONDS:
+            try:
+                (rows,) = await services.database.read(PROBE, (COUNTERS, ()))
+                text = f"{_UP} 1\n{exposition(rows)}".encode()
+            except (psycopg.Error, DatabaseBusy):
+                text = f"{_UP} 0\n".encode()
+            services.counted = (time.monotonic(), text)
+        return text
 
 
 def _keys(services: Services) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""What `/metrics` shows: this process, and the RPC endpoints over all runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from portfolio_platform.store import rpc_counters
+from portfolio_platform_tests.api.server import Served, settings_for
+from portfolio_platform_tests.store.postgres import Database
+
+ENDPOINT = {
+    "endpoint": "rpc.example:443",
+    "requests": 12,
+    "retries": 3,
+    "hedges": 1,
+    "rate_limited": 2,
+    "errors": {"http_429": 2, "timeout": 1},
+    "bytes_received": 98_765,
+    "throttled_seconds": 1.5,
+    "latency_seconds": 0.25,
+    "slot": 300_000_001,
+    "slot_lag": 4,
+}
+
+
+def samples(text: str) -> dict[tuple[str, str | None, str | None], float]:
+    """Metric, endpoint, error -> value; the text must be valid."""
+    return {
+        (one.name, one.labels.get("endpoint"), one.labels.get("error")): one.value
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    }
+
+
+def test_endpoints_are_counted_over_all_runs(fresh_database: Database, home: Path) -> None:
+    for _ in range(2):
+        rpc_counters.add(fresh_database.url(), [ENDPOINT])
+    with Served(settings_for(fresh_database, home), home) as server:
+        found = samples(httpx.get(f"{server.url}/metrics").text)
+    name = ENDPOINT["endpoint"]
+    assert found["portfolio_rpc_counters_up", None, None] == 1
+    assert found["portfolio_rpc_requests_total", name, None] == 24
+    assert found["portfolio_rpc_retries_total", name, None] == 6
+    assert found["portfolio_rpc_rate_limited_total", name, None] == 4
+    assert found["portfolio_rpc_bytes_received_total", name, None] == 2 * 98_765
+    assert found["portfolio_rpc_slot_lag", name, None] == 4
+    assert found["portfolio_rpc_errors_total", name, "timeout"] == 2
+
+
+def test_measures_are_served_without_the_database(fresh_database: Database, home: Path) -> None:
+    settings = settings_for(fresh_database, home)
+    gone = settings.model_copy(
+        update={"database_url": type(settings.database_url)("postgresql://127.0.0.1:1/none")}
+    )
+    with Served(gone, home) as server:
+        answer = httpx.get(f"{server.url}/metrics", timeout=20)
+    assert answer.status_code == 200
+    assert samples(answer.text)["portfolio_rpc_counters_up", None, None] == 0
