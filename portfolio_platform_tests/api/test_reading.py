@@ -10,6 +10,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from portfolio_platform.store.publish import Input, publish
 from portfolio_platform_tests.api.seed import JUP, NOW, SOL, USDC, World
 from portfolio_platform_tests.api.server import Served, settings_for
 from portfolio_platform_tests.store.postgres import Database
@@ -82,6 +83,38 @@ def test_everything_answers(a: httpx.Client, world: World, path: str) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-trace-id"]
     assert "total;dur=" in answer.headers["server-timing"]
+
+
+def test_the_answer_of_an_optimization_is_a_version_its_owner_reads(
+    a: httpx.Client, b: httpx.Client, database: Database, world: World
+) -> None:
+    request = world.a.optimization_id
+    with database.connect() as conn:
+        made = publish(
+            conn,
+            kind="weights",
+            subject=str(request),
+            user_id=world.a.user_id,
+            content={"asked": str(request)},
+            inputs=[Input("request", str(request), "cd" * 32)],
+            rows={
+                "weight_sets": [{"request_id": request, "status": "optimal", "solution": {}}],
+                "weights": [{"mint": SOL, "weight": 1.0}],
+            },
+            as_of=NOW,
+            code_version="test",
+        )
+    answer = a.get(f"/v1/weights/{made.version}")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["strategy"], body["request"]) == (None, f"/v1/optimizations/{request}")
+    assert [(one["mint"], one["weight"]) for one in body["weights"]] == [(SOL, 1.0)]
+    assert a.get(body["request"]).status_code == 200
+    assert a.get(body["lineage"]).status_code == 200
+    tag = {"If-None-Match": answer.headers["etag"]}
+    assert a.get(f"/v1/weights/{made.version}", headers=tag).status_code == 304
+    for path in (f"/v1/weights/{made.version}", body["lineage"], body["request"]):
+        assert b.get(path).status_code == 404
 
 
 def test_price_shows_the_accepted_source_and_the_refused_one(a: httpx.Client) -> None:

@@ -71,10 +71,11 @@ class Attempt(BaseModel):
 
 
 class WeightSet(BaseModel):
-    """One immutable version of a strategy's weights."""
+    """One immutable version of weights: of a strategy, or the answer of a request."""
 
     version: UUID
-    strategy: StrategyName
+    strategy: StrategyName | None = Field(description="Null where the weights answer a request.")
+    request: str | None = Field(description="Address of the request that the weights answer.")
     status: str = Field(description="`optimal`, or why there are no weights in this version.")
     reason: str | None
     weights: list[Weight]
@@ -260,8 +261,9 @@ async def weights_of_version(
     if header is None:
         raise Problem("not-found", "there is no such version of weights that you may read")
     tag = entity_tag(
-        header["content_hash"], version, header["slug"], header["name"], fields_part(names)
-    )
+        header["content_hash"], version, header["slug"] or "", header["name"] or "",
+        fields_part(names),
+    )  # fmt: skip
     unchanged = not_modified(request, tag, IMMUTABLE)
     if unchanged is not None:
         return unchanged
@@ -287,6 +289,7 @@ async def _body(request: Request, caller: Caller, version: UUID) -> dict[str, An
     body = {
         "version": row["version"],
         "strategy": _strategy(row),
+        "request": row["request_id"] and f"/v1/optimizations/{row['request_id']}",
         "status": row["status"],
         "reason": row["reason"],
         "weights": row["weights"],
@@ -303,7 +306,9 @@ async def _body(request: Request, caller: Caller, version: UUID) -> dict[str, An
     return body
 
 
-def _strategy(row: Row) -> dict[str, Any]:
+def _strategy(row: Row) -> dict[str, Any] | None:
+    if row["strategy_id"] is None:
+        return None
     return {"id": row["strategy_id"], "slug": row["slug"], "name": row["name"]}
 
 

@@ -69,14 +69,14 @@ left join lateral (
 """
 )
 
-# $1 version.
+# $1 version. A set that answers an optimization request has no stored strategy.
 HEADER = Statement(
     """
 select v.version, v.content_hash, v.as_of as data_as_of, v.recorded_at as computed_at,
-       s.strategy_id, s.slug, s.name
+       s.strategy_id, s.slug, s.name, w.request_id
 from public.versions as v
 join public.weight_sets as w on w.version = v.version
-join public.strategies as s on s.strategy_id = w.strategy_id
+left join public.strategies as s on s.strategy_id = w.strategy_id
 where v.version = $1::uuid and v.kind = 'weights'
 """
 )
@@ -85,7 +85,7 @@ where v.version = $1::uuid and v.kind = 'weights'
 BODY = Statement(
     """
 select v.version, v.content_hash, v.as_of as data_as_of, v.recorded_at as computed_at,
-       v.code_version, v.run_id, s.strategy_id, s.slug, s.name,
+       v.code_version, v.run_id, s.strategy_id, s.slug, s.name, w.request_id,
        w.status, w.reason, w.solution, w.report,
        (select coalesce(jsonb_agg(jsonb_build_object('mint', x.mint, 'symbol', t.symbol,
                                                      'weight', x.weight)
@@ -94,7 +94,7 @@ select v.version, v.content_hash, v.as_of as data_as_of, v.recorded_at as comput
         where x.version = v.version) as weights
 from public.versions as v
 join public.weight_sets as w on w.version = v.version
-join public.strategies as s on s.strategy_id = w.strategy_id
+left join public.strategies as s on s.strategy_id = w.strategy_id
 where v.version = $1::uuid and v.kind = 'weights'
 """
 )
