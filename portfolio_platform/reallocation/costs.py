@@ -1,4 +1,7 @@
-"""The one cost model: the reallocation planner, the optimiser and the simulator charge the same."""
+"""The cost model of simulated trades.
+
+Plans do not use it: they are charged what the pools of their own snapshot quote, to the base unit.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +57,9 @@ class CostModel(BaseModel):
     * ``none``: 0.
     * ``sqrt``: ``impact_coefficient · σ · sqrt(x / ADV)``, the square-root law (Tóth et al. 2011,
       *Physical Review X* 1, 021006), σ the volatility per bar and ADV the traded value per bar.
-    * ``pool``: ``x / (depth + x)``, the exact loss against mid of a constant-product pool whose
-      hub reserve is ``depth``, without its fee.
+    * ``pool``: ``x / (depth + x)``, the loss against mid of a sale worth ``x`` to a
+      constant-product pool whose hub reserve is ``depth``, or of a purchase that spends ``x``,
+      without its fee.
 
     Units: basis points for rates; currency of the portfolio for ``fixed_fee``, ``min_trade`` and
     ``pool_depth``; ``participation_cap`` is a share of ADV.

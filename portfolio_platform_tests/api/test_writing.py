@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from uuid import UUID
 
 import httpx
 import pytest
 
+from portfolio_platform.store.alerts import note_problem
 from portfolio_platform_tests.api.seed import USDC, WALLET, World
 from portfolio_platform_tests.api.server import Served
 from portfolio_platform_tests.store.postgres import Database
@@ -80,7 +82,7 @@ def test_a_strategy_that_a_portfolio_follows_is_kept(a: httpx.Client, world: Wor
     assert "portfolio" in answer.json()["detail"]
 
 
-def test_an_alert_rule_lives_from_post_to_delete(a: httpx.Client) -> None:
+def test_an_alert_rule_lives_from_post_to_delete(a: httpx.Client, database: Database) -> None:
     made = a.post("/v1/alert-rules", json={"name": "SOL falls", "kind": "drawdown",
                                              "cooldown_seconds": 3600.0})  # fmt: skip
     assert made.status_code == 201
@@ -90,6 +92,10 @@ def test_an_alert_rule_lives_from_post_to_delete(a: httpx.Client) -> None:
     assert (changed.json()["severity"], changed.json()["name"]) == ("critical", "SOL falls")
     assert a.patch(path, json={"enabled": False}, headers={"If-Match": tag}).status_code == 412
     assert a.post("/v1/alert-rules", json={"name": "x", "kind": "hunch"}).status_code == 422
+    assert a.get(path).json()["problem"] is None
+    with database.connect() as conn:
+        note_problem(conn, UUID(made.json()["rule_id"]), "threshold: field required")
+    assert a.get(path).json()["problem"] == "threshold: field required"
     assert a.delete(path).status_code == 204
     assert a.get(path).status_code == 404
 

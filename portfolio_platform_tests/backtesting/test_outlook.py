@@ -57,6 +57,12 @@ def test_figures_at_the_horizon_by_hand():
     assert len(found["bars"]) == 3
 
 
+def test_expected_shortfall_is_the_mean_of_exactly_the_tail():
+    steps = -np.arange(1, 201, dtype=float)[None, :] / 400
+    found = summarise(steps, confidence=0.95, ruin=0.9)
+    assert found["expected_shortfall"] == pytest.approx(np.arange(191, 201).mean() / 400)
+
+
 def test_too_short_to_resample():
     with pytest.raises(NotDefined, match="at least 30"):
         stationary_paths(np.ones(5), 10, 10, 2.0, 1)

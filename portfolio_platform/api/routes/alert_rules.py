@@ -69,6 +69,7 @@ class AlertRule(BaseModel):
     severity: Severity
     cooldown_seconds: int
     enabled: bool
+    problem: str | None = Field(description="Why the rule cannot be evaluated; null when it can.")
     created_at: datetime
     updated_at: datetime
 
@@ -166,4 +167,4 @@ async def delete_rule(request: Request, caller: SignedIn, rule_id: Id) -> Respon
 
 
 def _tag(row: Row) -> str:
-    return entity_tag(row["rule_id"].hex, row["updated_at"].isoformat())
+    return entity_tag(row["rule_id"].hex, row["updated_at"].isoformat(), row["problem"] or "")

@@ -7,6 +7,7 @@ and after an alert was raised the next one waits for the cool-down.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,16 +38,16 @@ Hysteresis = Annotated[
 ]
 
 
-class Params(BaseModel):
+class Params(BaseModel, ABC):
     """Base of the parameters of a kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hysteresis: Hysteresis = 0.1
 
+    @abstractmethod
     def levels(self) -> tuple[float, float]:
         """Value at which the alert is raised, and value below which it is cleared."""
-        raise NotImplementedError
 
 
 class _Threshold(Params):

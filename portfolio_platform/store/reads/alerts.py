@@ -6,7 +6,8 @@ from __future__ import annotations
 from portfolio_platform.store.reads.exchange import Statement
 
 _RULE = """
-rule_id, name, kind, params, severity, cooldown_seconds, enabled, created_at, updated_at
+rule_id, name, kind, params, severity, cooldown_seconds, enabled, problem, created_at,
+updated_at
 """
 _ALERT = """
 a.alert_id, a.rule_id, a.kind, a.subject, a.severity, a.message, a.value, a.threshold, a.evidence,
