@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from dagster import AssetCheckEvaluation, AssetSelection, materialize
+from dagster import AssetCheckEvaluation, AssetSelection, DagsterInstance, materialize
+from psycopg.types.json import Jsonb
 
 from portfolio_platform.defs.portfolio.assets import optimal_weights
 from portfolio_platform.defs.portfolio.weight_checks import CHECKS
+from portfolio_platform.defs.requests.assets import strategy_weights
 from portfolio_platform.defs.resources import Platform
 from portfolio_platform.store.publish import publish
 from portfolio_platform_tests.defs.world import World
@@ -145,3 +147,36 @@ def test_nothing_is_planned_on_bars_that_stopped(
     assert value(found["weights_look_at_recent_bars"], "behind")["1d"] == pytest.approx(4)
     monkeypatch.setenv("PORTFOLIO_MAX_BARS_BEHIND", "30")
     assert not failed(check())
+
+
+def test_a_decision_shows_what_changed_and_what_it_looked_at(world: World) -> None:
+    strategy = world.strategy("mine")
+    check(decide=True)
+    world.execute(
+        "update public.strategies set spec = spec || %s where slug = 'mine'",
+        Jsonb({"universe": {"assets": ["mintSOL", "mintJUP"]}}),
+    )
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("strategies", [strategy])
+        result = materialize(
+            [strategy_weights],
+            partition_key=strategy,
+            resources={"platform": Platform()},
+            instance=instance,
+        )
+    (made,) = result.asset_materializations_for_node("strategy_weights")
+    shown = {name: one.value for name, one in made.metadata.items()}
+    (version,) = world.execute(
+        "select version::text, content_hash from public.versions where subject = %s "
+        "order by recorded_at desc limit 1",
+        strategy,
+    )
+    outcome = dict(
+        zip(*(line.split(" | ") for line in shown["outcomes"].splitlines()[::2]), strict=True)
+    )
+    assert outcome["version"] == version[0]
+    assert float(outcome["change"]) == pytest.approx(0.5)
+    assert "mine | SOL | 0.5" in shown["weights"]
+    assert f"strategy | {strategy} | " in shown["inputs"]
+    assert "bars | " in shown["inputs"]
+    assert shown["plot mine"].startswith("![picture](data:image/png;base64,")

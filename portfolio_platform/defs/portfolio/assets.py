@@ -19,7 +19,7 @@ GROUP = "portfolio"
 def optimal_weights(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
     """Optimal weights of every enabled strategy, or the typed reason why there are none."""
     from portfolio_platform.defs.portfolio.materialise import materialise_weights
-    from portfolio_platform.defs.portfolio.plots import risk_and_frontier
+    from portfolio_platform.defs.portfolio.weights_metadata import weights_metadata
 
     with platform.covering("optimal_weights", context.run_id), platform.connect() as conn:
         rows = materialise_weights(conn, platform.settings, code_version(), context.run_id)
@@ -31,23 +31,7 @@ def optimal_weights(context: AssetExecutionContext, platform: Platform) -> Mater
             "strategies": len(rows),
             "optimal": sum(row["status"] == "optimal" for row in rows),
             "new_versions": sum(row["new"] for row in rows),
-            "outcomes": table(
-                rows, ["strategy", "status", "engine", "gap", "volatility", "new", "reason"]
-            ),
-            "weights": table(
-                [
-                    {"strategy": row["strategy"], "symbol": symbol, "weight": weight}
-                    for row in rows
-                    for symbol, weight in row["weights"].items()
-                ],
-                ["strategy", "symbol", "weight"],
-                limit=200,
-            ),
-            **{
-                f"plot {row['strategy']}": risk_and_frontier(row)
-                for row in rows
-                if row["status"] == "optimal"
-            },
+            **weights_metadata(rows),
         }
     )
 

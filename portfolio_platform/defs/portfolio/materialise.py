@@ -12,6 +12,7 @@ from psycopg import Connection
 from portfolio_platform.defs.market.bars import preference
 from portfolio_platform.defs.portfolio import plans, weights
 from portfolio_platform.defs.solana import facts, snapshots
+from portfolio_platform.optimization.limits import turnover
 from portfolio_platform.reallocation import Outcome
 from portfolio_platform.settings import Settings
 from portfolio_platform.solana.universe import Universe
@@ -47,23 +48,28 @@ def materialise_weights(
             except weights.NoBars as error:
                 rows.append(_refused(strategy.slug, "insufficient_history", str(error)))
                 continue
-        published, solution, report = weights.publish_weights(
+        made = weights.publish_weights(
             conn, strategy, pasts[interval], code_version=code_version, run_id=run_id
         )
         conn.commit()
+        solution, before = made.solution, made.previous
         rows.append(
             {
                 "strategy": strategy.slug,
                 "strategy_id": strategy.strategy_id,
-                "version": published.version,
-                "new": published.is_new,
+                "version": made.published.version,
+                "new": made.published.is_new,
+                "change": turnover(before.weights, solution.weights)
+                if before is not None and solution.ok
+                else None,
+                "inputs": made.inputs,
                 "status": solution.status,
                 "reason": solution.reason,
                 "engine": solution.engine,
                 "gap": solution.gap,
                 "volatility": solution.volatility,
                 "expected_return": solution.expected_return,
-                "report": report,
+                "report": made.report,
                 "symbols": symbols,
                 "weights": {
                     symbols.get(mint, mint): weight

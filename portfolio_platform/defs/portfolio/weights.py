@@ -101,6 +101,17 @@ def _without(panel: MarketPanel, refused: dict[str, str]) -> MarketPanel:
     )
 
 
+@dataclass(frozen=True)
+class Decided:
+    """Weights as published, with what they were made from and what they replace."""
+
+    published: Published
+    solution: Solution
+    report: dict[str, Any]
+    inputs: tuple[Input, ...]
+    previous: GoodWeights | None
+
+
 def publish_weights(
     conn: Connection,
     strategy: StrategyRow,
@@ -108,7 +119,7 @@ def publish_weights(
     *,
     code_version: str,
     run_id: str | None,
-) -> tuple[Published, Solution, dict[str, Any]]:
+) -> Decided:
     """Decide and publish; a typed outcome without weights is published as such.
 
     The last good weights stay the latest ones: readers take the newest version whose status is
@@ -121,8 +132,8 @@ def publish_weights(
     """
     spec = StrategySpec.model_validate(strategy.spec)
     costs = spec.turnover is not None or spec.cost_bps > 0
-    previous = last_good_weights(conn, strategy.strategy_id) if costs else None
-    current = previous.weights if previous else None
+    previous = last_good_weights(conn, strategy.strategy_id)
+    current = previous.weights if previous and costs else None
     solution = decide(spec, past.panel, past.as_of, current=current)
     content = solution.content()
     content["excluded"] = {**content["excluded"], **past.refused}
@@ -162,7 +173,7 @@ def publish_weights(
         code_version=code_version,
         run_id=run_id,
     )
-    return published, solution, report
+    return Decided(published, solution, report, tuple(inputs), previous)
 
 
 def risk_report(spec: StrategySpec, past: History, solution: Solution) -> dict[str, Any]:

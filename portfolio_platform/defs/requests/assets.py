@@ -16,13 +16,7 @@ def _one(context: AssetExecutionContext, platform: Platform, name: str) -> Mater
     ((_, said),) = how.materialise(
         platform, [context.partition_key], context.run.run_id, context.log.info
     )
-    return MaterializeResult(
-        metadata={
-            name: value if isinstance(value, bool | int | float) else str(value)
-            for name, value in said.items()
-            if value is not None
-        }
-    )
+    return MaterializeResult(metadata=keyed.shown(said))
 
 
 @asset(

@@ -53,11 +53,7 @@ def settle_keys(context: OpExecutionContext, config: KeysOfBatch, platform: Plat
             AssetMaterialization(
                 asset_key=how.asset,
                 partition=key,
-                metadata={
-                    name: value if isinstance(value, bool | int | float) else str(value)
-                    for name, value in said.items()
-                    if value is not None
-                },
+                metadata=keyed.shown(said),
             )
         )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from dagster import MetadataValue
+
 from portfolio_platform.defs.resources import Platform, code_version
 from portfolio_platform.defs.sensors.covering import living
 
@@ -34,9 +36,19 @@ class Keyed:
     materialise: Callable[[Platform, Sequence[str], str, Say], Rows]
 
 
+def shown(said: dict[str, Any]) -> dict[str, Any]:
+    """What became of a key as metadata: what Dagster knows how to show, the rest as text."""
+    return {
+        name: value if isinstance(value, bool | int | float | MetadataValue) else str(value)
+        for name, value in said.items()
+        if value is not None
+    }
+
+
 def weigh(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
     """Weights of these strategies."""
     from portfolio_platform.defs.portfolio.materialise import materialise_weights
+    from portfolio_platform.defs.portfolio.weights_metadata import weights_metadata
 
     with platform.covering("optimal_weights", run_id, *keys), platform.connect() as conn:
         rows = materialise_weights(
@@ -48,7 +60,9 @@ def weigh(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Row
         say(f"{row['strategy']}: {row['status']}: {row['reason']}")
     for key in keys:
         row = said.get(key) or (refused[0] if len(keys) == 1 and refused else {})
-        yield key, {name: row.get(name) for name in ("strategy", "status", "reason", "new")}
+        said_of = {name: row.get(name) for name in ("strategy", "status", "reason", "new")}
+        details = weights_metadata([row], pictures=len(keys) == 1) if row else {}
+        yield key, {**said_of, **details}
 
 
 def plan(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
