@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from portfolio_platform.store.embedded import (
     EmbeddedServer,
     EmbeddedServerError,
+    locks,
     process,
 )
 from portfolio_platform.store.embedded import cluster as clusters
@@ -236,14 +238,32 @@ def test_a_killed_daemon_is_replaced_and_its_server_kept(used: Path) -> None:
     until(lambda: not psutil.pid_exists(first) or psutil.Process(first).status() == "zombie")
     server = EmbeddedServer.ensure(used, daemon=True)
     assert server.pid == pid
-    # The server was there all the time: the new daemon may still be starting.
-    until(lambda: int((used / "postgres/16/daemon.pid").read_text() or first) != first)
     second = int((used / "postgres/16/daemon.pid").read_text())
+    assert second != first
     os.kill(pid, signal.SIGKILL)
     until(lambda: restarted(used, pid))
     server.shutdown()
     assert EmbeddedServer.attach(used) is None
     until(lambda: not psutil.pid_exists(second) or psutil.Process(second).status() == "zombie")
+
+
+def test_a_lock_that_outlives_its_daemon_is_waited_for(used: Path) -> None:
+    """The last thread of a killed process lets go of the lock after the process is gone."""
+    base = used / "postgres/16"
+    gone = python("", used)
+    gone.communicate(timeout=60)
+    base.mkdir(parents=True, exist_ok=True)
+    (base / "daemon.pid").write_text(f"{gone.pid}\n")
+    held = locks.try_lock(base / "daemon.lock")
+    assert held is not None
+    letting_go = threading.Timer(0.5, os.close, [held])
+    letting_go.start()
+    with EmbeddedServer.ensure(used) as client:
+        server = EmbeddedServer.ensure(used, daemon=True)
+        letting_go.join()
+        assert server.pid == client.pid
+        assert int((base / "daemon.pid").read_text()) != gone.pid
+        server.shutdown()
 
 
 def test_shutdown_is_not_undone_by_a_supervisor_elsewhere(used: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from portfolio_platform.store.embedded import locks
@@ -15,7 +16,7 @@ def main(home: Path, major: int) -> int:
     """Hold the server of `home` until SIGTERM or SIGINT."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     base = home / "postgres" / str(major)
-    held = locks.try_lock(base / "daemon.lock")
+    held = _hold(base / "daemon.lock")
     if held is None:
         return 0  # another daemon was first
     (base / "daemon.pid").write_text(f"{os.getpid()}\n")
@@ -28,6 +29,14 @@ def main(home: Path, major: int) -> int:
     server.stop()
     os.close(held)
     return 0
+
+
+def _hold(lock: Path) -> int | None:
+    """Take the lock; whoever only looks whether it is held lets go of it at once."""
+    until = time.monotonic() + 1
+    while (held := locks.try_lock(lock)) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return held
 
 
 if __name__ == "__main__":

@@ -156,8 +156,9 @@ class EmbeddedServer:
         daemon: subprocess.Popen[bytes] | None = None
         while True:
             held = locks.try_lock(base / "daemon.lock")
-            if held is None:  # a daemon is there
-                server = cls.attach(home, major)
+            if held is None:
+                # A killed daemon holds the lock until its last thread has gone: it is no daemon.
+                server = cls.attach(home, major) if _daemon_lives(base) else None
                 if server is not None:
                     return server
             else:
@@ -356,16 +357,31 @@ def _end_daemon(cluster: Cluster) -> None:
     """End the supervising process, if there is one, and wait until it has gone."""
     until = time.monotonic() + 20
     while (held := locks.try_lock(cluster.daemon_lock)) is None:
-        pid = (cluster.base / "daemon.pid").read_text().strip()
-        if pid.isdigit() and DAEMON in _command(int(pid)):
-            os.kill(int(pid), signal.SIGTERM)
+        pid = _daemon_pid(cluster.base)
+        if pid is not None and DAEMON in _command(pid):
+            os.kill(pid, signal.SIGTERM)
         if time.monotonic() > until:
             raise EmbeddedServerError(f"the supervising process {pid} does not exit")
         time.sleep(0.05)
     os.close(held)
 
 
+def _daemon_pid(base: Path) -> int | None:
+    """What the newest daemon wrote; None before the first and while one is writing."""
+    try:
+        written = (base / "daemon.pid").read_text().strip()
+    except FileNotFoundError:
+        return None
+    return int(written) if written.isdigit() else None
+
+
+def _daemon_lives(base: Path) -> bool:
+    pid = _daemon_pid(base)
+    return pid is not None and DAEMON in _command(pid)
+
+
 def _command(pid: int) -> list[str]:
+    """Command line of a process; empty when it has ended, reaped or not."""
     try:
         return psutil.Process(pid).cmdline()
     except psutil.Error:
