@@ -67,7 +67,7 @@ def receiver() -> Iterator[Receiver]:
 def loopback_senders() -> Senders:
     """The test's receiver is on loopback, over plain HTTP: both are refused by default."""
     network = VettedNetwork(lambda address: address.is_loopback)
-    return Senders(public_pool(network), schemes=("http",))
+    return Senders(public_pool(network), schemes=("http", "https"))
 
 
 @pytest.fixture
@@ -190,6 +190,34 @@ def test_private_addresses_and_other_schemes_are_refused_for_good(url: str) -> N
     with pytest.raises(NotSent) as refused:
         send(public_pool(), {"url": url, "secret": SECRET}, "id", {})
     assert refused.value.final
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("webhook", "https://ünicode.invalid/hook"),
+        ("webhook", "https://x.invalid/☃"),
+        ("webhook", "https://user:pässword@x.invalid/"),
+        ("webhook", "https://[::1/x"),
+        ("webhook", "https://127.0.0.1:99999/"),
+        ("webhook", "https://x.invalid:abc/"),
+        ("webhook", "https://a..b/"),
+        ("webhook", f"https://{'a' * 64}.invalid/"),
+        ("webhook", "https://exa mple.invalid/"),
+        ("webhook", "https://x.invalid/\r\nX-Injected: 1"),
+        ("webhook", ""),
+        ("apprise", "json://[::1"),
+        ("apprise", "json://x.invalid:99999/"),
+    ],
+)
+def test_an_address_that_is_none_holds_up_no_other_delivery(
+    world: World, tmp_path: Path, receiver: Receiver, kind: str, url: str
+) -> None:
+    queue(world, tmp_path, url, kind)
+    queue(world, tmp_path, receiver.url)
+    states = [row["state"] for row in work(world, tmp_path, loopback_senders())]
+    assert states in (["dead", "sent"], ["pending", "sent"])
+    assert len(receiver.got) == 1
 
 
 @pytest.mark.parametrize(

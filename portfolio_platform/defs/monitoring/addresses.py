@@ -61,7 +61,7 @@ class VettedNetwork(SyncBackend):
         """
         try:
             answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter: a label of no or too many letters
             raise httpcore.ConnectError(f"{host} does not resolve: {error}") from error
         addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
         for text in addresses:

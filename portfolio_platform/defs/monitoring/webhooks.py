@@ -9,9 +9,9 @@ import hmac
 import json
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpcore
+import httpx
 
 PREFIX = "whsec_"
 _TIMEOUT = {"connect": 5.0, "read": 10.0, "write": 5.0, "pool": 5.0}
@@ -70,15 +70,18 @@ def send(
     """
     url = str(target.get("url", ""))
     secret = str(target.get("secret", ""))
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise NotSent("the channel's address is not a URL", final=True) from error
+    if parts.scheme not in schemes or not parts.host:
         raise NotSent(f"webhooks go to {' or '.join(schemes)} addresses only", final=True)
     if not secret:
         raise NotSent("the channel has no signing secret", final=True)
     body = json.dumps(message, separators=(",", ":"), sort_keys=True).encode()
     timestamp = int(time.time() if now is None else now)
     headers: dict[bytes | str, bytes | str] = {
-        "Host": parts.netloc.rpartition("@")[2],
+        "Host": parts.netloc,
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
         "User-Agent": "portfolio-platform",
@@ -89,8 +92,12 @@ def send(
     from portfolio_platform.defs.monitoring.addresses import ForbiddenAddress
 
     try:
+        # Names as they are resolved (IDNA), paths as they are sent (percent-encoded).
+        address = httpcore.URL(
+            scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
+        )
         with pool.stream(
-            "POST", url, headers=headers, content=body, extensions={"timeout": _TIMEOUT}
+            "POST", address, headers=headers, content=body, extensions={"timeout": _TIMEOUT}
         ) as response:
             status = response.status
     except ForbiddenAddress as error:
@@ -101,8 +108,8 @@ def send(
         httpcore.ProtocolError,
         httpcore.UnsupportedProtocol,
     ) as error:
-        raise NotSent(f"{parts.hostname}: {error or type(error).__name__}") from error
+        raise NotSent(f"{parts.host}: {error or type(error).__name__}") from error
     if 200 <= status < 300:
         return
     final = 300 <= status < 500 and status not in _TRANSIENT
-    raise NotSent(f"{parts.hostname} answered {status}", final=final)
+    raise NotSent(f"{parts.host} answered {status}", final=final)
