@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from dagster import OpExecutionContext, ScheduleDefinition, job, op
+from dagster import DefaultScheduleStatus, OpExecutionContext, ScheduleDefinition, job, op
 
 from portfolio_platform.defs.resources import Platform
 
@@ -30,6 +30,8 @@ nightly_upkeep = ScheduleDefinition(
     name="nightly_upkeep",
     job=upkeep,
     cron_schedule="17 3 * * *",
+    # Without it the change log would grow for ever on an installation that nobody tends.
+    default_status=DefaultScheduleStatus.RUNNING,
     description="Every night: partitions for the coming month, pruning by the retention policy.",
 )
 

@@ -40,9 +40,10 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What one pruning did, in rows (and partitions made for rows that had fallen beside one)."""
+    """What one pruning did, in rows (and partitions: made for stray rows, and for what will come)."""
 
     partitions_made: int
+    partitions_ahead: int
     events: int
     account_bytes: int
     minute_bars: int
@@ -80,9 +81,11 @@ def prune(conn: psycopg.Connection[Any], policy: RetentionPolicy | None = None) 
         )
     keep = policy or RetentionPolicy()
     made = _one(conn, "select ops.tidy_partitions()")
+    ahead = _one(conn, "select ops.make_partitions_ahead()")
     minute_bars, dropped = _minute_bars(conn, keep.minute_bars_months)
     return Pruned(
         partitions_made=made,
+        partitions_ahead=ahead,
         events=_events(conn, keep.change_log_days),
         account_bytes=_account_bytes(conn, keep.account_bytes_days),
         minute_bars=minute_bars,

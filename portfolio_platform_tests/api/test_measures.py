@@ -1,4 +1,4 @@
-"""What `/metrics` shows: this process, and the RPC endpoints over all runs."""
+"""What `/metrics` shows: this process, the RPC endpoints over all runs, and the change feed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from portfolio_platform.store import rpc_counters
+from portfolio_platform.store import feed, rpc_counters
 from portfolio_platform_tests.api.server import Served, settings_for
 from portfolio_platform_tests.store.postgres import Database
 
@@ -50,6 +50,26 @@ def test_endpoints_are_counted_over_all_runs(fresh_database: Database, home: Pat
     assert found["portfolio_rpc_errors_total", name, "timeout"] == 2
 
 
+def test_lag_and_an_open_writer_are_seen(fresh_database: Database, home: Path) -> None:
+    with (
+        feed.SqlTransport(fresh_database.url()) as transport,
+        feed.Consumer(transport, "sleepy") as consumer,
+        fresh_database.connect() as conn,
+        fresh_database.connect(autocommit=False) as idle,
+        Served(settings_for(fresh_database, home), home) as server,
+    ):
+        consumer.poll()
+        conn.execute("insert into public.tokens (mint, symbol) values ('seen', 'S')")
+        idle.execute("insert into public.tokens (mint, symbol) values ('open', 'O')")
+        conn.execute("insert into public.tokens (mint, symbol) values ('held', 'H')")
+        text = httpx.get(f"{server.url}/metrics").text
+        assert 'portfolio_feed_lag_events{consumer="sleepy"} 1' in text
+        found = samples(text)
+        assert found["portfolio_feed_up", None, None] == 1
+        assert found["portfolio_feed_held_events", None, None] == 1
+        assert found["portfolio_feed_held_seconds", None, None] > 0
+
+
 def test_measures_are_served_without_the_database(fresh_database: Database, home: Path) -> None:
     settings = settings_for(fresh_database, home)
     gone = settings.model_copy(
@@ -59,3 +79,4 @@ def test_measures_are_served_without_the_database(fresh_database: Database, home
         answer = httpx.get(f"{server.url}/metrics", timeout=20)
     assert answer.status_code == 200
     assert samples(answer.text)["portfolio_rpc_counters_up", None, None] == 0
+    assert samples(answer.text)["portfolio_feed_up", None, None] == 0

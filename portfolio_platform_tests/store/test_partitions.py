@@ -193,6 +193,44 @@ def test_a_month_is_read_from_its_partition_alone(fresh_database: Database) -> N
     assert plan.count("market_bars_") == plan.count("market_bars_m202506")
 
 
+def test_partitions_are_there_before_their_rows(fresh_database: Database) -> None:
+    add_series(fresh_database)
+    with fresh_database.connect() as connection:
+        connection.execute("select ops.ensure_slots('account_snapshots', 420000000, 420000000)")
+        connection.execute(
+            "insert into chain.account_snapshots (pubkey, slot, sha256, observed_at) "
+            "values ('p', 420000000, 's', now())"
+        )
+        assert connection.execute("select ops.make_partitions_ahead()").fetchone() == (5,)
+        assert connection.execute("select ops.make_partitions_ahead()").fetchone() == (0,)
+        connection.execute(
+            "insert into public.market_bars (series_id, bar_interval, observed_at) "
+            "values (1, '1h', date_trunc('month', now(), 'UTC') + interval '1 month')"
+        )
+        connection.execute(
+            "insert into chain.account_snapshots (pubkey, slot, sha256, observed_at) "
+            "values ('p', 426480000, 's', now())"
+        )
+        for relation in ("public.market_bars", "chain.account_snapshots"):
+            assert not [one for one in partitions(connection, relation) if "default" in one]
+
+
+def test_rows_of_years_ahead_find_a_place(fresh_database: Database) -> None:
+    add_series(fresh_database)
+    with fresh_database.connect() as connection:
+        for start in ("2027-12-31", "2031-02-28", "2099-12-31"):
+            insert_days(connection, 2, start)
+        assert connection.execute("select ops.tidy_partitions()").fetchone() == (6,)
+        assert partitions(connection, "public.market_bars") == {
+            "partitions.market_bars_m202712": 1,
+            "partitions.market_bars_m202801": 1,
+            "partitions.market_bars_m203102": 1,
+            "partitions.market_bars_m203103": 1,
+            "partitions.market_bars_m209912": 1,
+            "partitions.market_bars_m210001": 1,
+        }
+
+
 def test_absurd_ranges_and_unknown_tables_are_refused(fresh_database: Database) -> None:
     with fresh_database.connect() as connection:
         for low, high in (("-infinity", "2026-01-01"), ("1500-01-01", "2026-01-01")):
@@ -202,6 +240,11 @@ def test_absurd_ranges_and_unknown_tables_are_refused(fresh_database: Database) 
                 )
         with pytest.raises(psycopg.errors.NoDataFound):
             connection.execute("select ops.ensure_slots('tokens', 1, 2)")
+        for low, high in ((0, 2**62), (-1, 1)):
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                connection.execute(
+                    "select ops.ensure_slots('account_snapshots', %s, %s)", [low, high]
+                )
         nothing = connection.execute(
             "select ops.ensure_months('market_bars', null, null::timestamptz)"
         ).fetchone()

@@ -16,17 +16,18 @@ from portfolio_platform.api.bodies import schema
 from portfolio_platform.api.problems import CATALOGUE, Problem, responses
 from portfolio_platform.api.representation import json_response
 from portfolio_platform.api.services import Services, services_of
+from portfolio_platform.store.feed.measures import exposition as feed_exposition
 from portfolio_platform.store.reads import freshness
+from portfolio_platform.store.reads.consumer_lag import LAG
 from portfolio_platform.store.reads.rpc_counters import COUNTERS
 from portfolio_platform.store.reads.session import PROBE, DatabaseBusy
-from portfolio_platform.store.rpc_counters import exposition
+from portfolio_platform.store.rpc_counters import exposition as rpc_exposition
 
 _PROBE_SECONDS = 1.0
-_UP = (
-    "# HELP portfolio_rpc_counters_up Whether the endpoints' counters could be read.\n"
-    "# TYPE portfolio_rpc_counters_up gauge\n"
-    "portfolio_rpc_counters_up"
-)
+_UP = {
+    "portfolio_rpc_counters_up": "Whether the endpoints' counters could be read.",
+    "portfolio_feed_up": "Whether the change feed's lag could be read.",
+}
 
 router = APIRouter(tags=["operations"])
 
@@ -85,12 +86,13 @@ async def ready(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def measures(request: Request) -> Response:
-    """Prometheus measures: of this process, and of the RPC endpoints over all runs.
+    """Prometheus measures: of this process, of the RPC endpoints over all runs, of the change feed.
 
-    The latter are left out while the database does not answer; `portfolio_rpc_counters_up` says so.
+    The latter two are left out while the database does not answer; `portfolio_rpc_counters_up` and
+    `portfolio_feed_up` say so.
     """
     services = services_of(request)
-    text = services.measures.exposition() + await _rpc_counters(services)
+    text = services.measures.exposition() + await _stored_measures(services)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -158,18 +160,25 @@ async def _database(services: Services) -> list[dict[str, Any]]:
     return checks
 
 
-async def _rpc_counters(services: Services) -> bytes:
-    """Exposition of the endpoints' counters, read at most once a second."""
+async def _stored_measures(services: Services) -> bytes:
+    """Exposition of what the database counts, read at most once a second."""
     async with services.counting:
         at, text = services.counted
         if not text or time.monotonic() - at > _PROBE_SECONDS:
             try:
-                (rows,) = await services.database.read(PROBE, (COUNTERS, ()))
-                text = f"{_UP} 1\n{exposition(rows)}".encode()
+                counters, lags = await services.database.read(PROBE, (COUNTERS, ()), (LAG, ()))
+                text = (_up(1) + rpc_exposition(counters) + feed_exposition(lags)).encode()
             except (psycopg.Error, DatabaseBusy):
-                text = f"{_UP} 0\n".encode()
+                text = _up(0).encode()
             services.counted = (time.monotonic(), text)
         return text
+
+
+def _up(value: int) -> str:
+    return "".join(
+        f"# HELP {name} {meaning}\n# TYPE {name} gauge\n{name} {value}\n"
+        for name, meaning in _UP.items()
+    )
 
 
 def _keys(services: Services) -> dict[str, Any]:

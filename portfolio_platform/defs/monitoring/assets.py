@@ -24,6 +24,7 @@ from dagster import (
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from portfolio_platform.defs.metadata import OWNERS, table
+from portfolio_platform.defs.monitoring import flow
 from portfolio_platform.defs.resources import Platform
 from portfolio_platform.defs.sensors.covering import living
 from portfolio_platform.settings import Settings
@@ -130,13 +131,20 @@ watch_alerts = define_asset_job(
     job=watch_alerts,
     cron_schedule="*/5 * * * *",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Time alone can raise an alert: data grows stale, windows move on.",
+    description="Time alone can raise an alert: data grows stale, windows move on. Also runs the "
+    "checks of the change feed: hourly, and at once when events do not flow.",
 )
 def alerts_every_five_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    """Run where there are rules."""
-    with connect(Settings().resolve_database_url()) as conn:
-        if not stored.has_rules(conn):
-            return SkipReason("there are no alert rules")
+    """Run where there are rules, where events do not flow, and once an hour in any case."""
+    from portfolio_platform.store.feed import SqlTransport, lag
+
+    url = Settings().resolve_database_url()
+    with connect(url) as conn:
+        needed = stored.has_rules(conn)
+    if not needed and context.scheduled_execution_time.minute:
+        with SqlTransport(url) as transport:
+            if flow.flows(lag(transport)):
+                return SkipReason("there are no alert rules, and events flow")
     return RunRequest(run_key=None)
 
 
