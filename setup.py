@@ -49,6 +49,7 @@ setup(
         "orjson",
         "jsonschema",
         "uvloop",
+        "brotli",
         "httptools",
         "msgspec",
         "httpx",

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portfolio_platform.api.compression import plain_tag
+
 LATEST = "private, max-age=0, must-revalidate"
 IMMUTABLE = "private, max-age=31536000, immutable"
 NO_STORE = "no-store"
 VARY = "Authorization, Accept, Accept-Encoding"
-
-_ENCODING = ".gzip"
 
 
 def entity_tag(content_hash: str, *parts: object) -> str:
@@ -36,8 +36,7 @@ def not_modified(request: Request, tag: str, cache_control: str) -> Response | N
         candidate = candidate.strip()
         if candidate == "*":
             return _unchanged(tag, cache_control)
-        plain = candidate.removeprefix("W/").replace(f'{_ENCODING}"', '"')
-        if plain == tag:
+        if plain_tag(candidate.removeprefix("W/")) == tag:
             return _unchanged(candidate.removeprefix("W/"), cache_control)
     return None
 

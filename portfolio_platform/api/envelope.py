@@ -6,13 +6,13 @@ import logging
 import re
 import secrets
 import time
-import zlib
 from typing import Any
 
 import orjson
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from portfolio_platform.api import compression
 from portfolio_platform.api.measures import Measures
 from portfolio_platform.api.problems import Problem
 
@@ -22,7 +22,6 @@ _TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2
 _COMPRESSIBLE = (b"application/json", b"application/problem+json", b"text/", b"application/vnd")
 _ENDLESS = ("/v1/stream",)
 _MIN_COMPRESSED = 1024
-_COMPRESSION_LEVEL = 5
 
 
 class _BodyTooLarge(Exception):
@@ -112,7 +111,7 @@ class _Exchange:
         self._max_body = max_body
         self._received = 0
         self._start: Message | None = None
-        self._gzip = b"gzip" in self.headers.get(b"accept-encoding", b"")
+        self._coding = compression.chosen(self.headers.get(b"accept-encoding", b""))
         self._state: dict[str, Any] = scope.setdefault("state", {})
         self._state["trace_id"] = self._trace_id()
 
@@ -146,8 +145,8 @@ class _Exchange:
     def _finish_headers(self, start: Message, first: Message) -> None:
         headers: list[tuple[bytes, bytes]] = list(start["headers"])
         body = first.get("body", b"")
-        if self._gzip and not first.get("more_body") and len(body) >= _MIN_COMPRESSED:
-            headers = self._compress(headers, first, body)
+        if self._coding and not first.get("more_body") and len(body) >= _MIN_COMPRESSED:
+            headers = self._compress(self._coding, headers, first, body)
         total = (time.perf_counter() - self.started) * 1000
         timing = "".join(
             f"{name};dur={seconds * 1000:.2f}, "
@@ -159,22 +158,20 @@ class _Exchange:
         start["headers"] = headers
 
     def _compress(
-        self, headers: list[tuple[bytes, bytes]], message: Message, body: bytes
+        self, coding: bytes, headers: list[tuple[bytes, bytes]], message: Message, body: bytes
     ) -> list[tuple[bytes, bytes]]:
         found = dict(headers)
         kind = found.get(b"content-type", b"")
         if b"content-encoding" in found or not kind.startswith(_COMPRESSIBLE):
             return headers
-        packer = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, 31)
-        packed = packer.compress(body) + packer.flush()
+        packed = compression.PACKERS[coding](body)
         message["body"] = packed
         kept = []
         for name, value in headers:
             if name == b"content-length":
                 value = str(len(packed)).encode()
-            elif name == b"etag" and value.endswith(b'"'):
-                # A strong tag names the bytes: the compressed ones have their own.
-                value = value[:-1] + b'.gzip"'
+            elif name == b"etag":
+                value = compression.tag_of(value, coding)
             kept.append((name, value))
-        kept.append((b"content-encoding", b"gzip"))
+        kept.append((b"content-encoding", coding))
         return kept

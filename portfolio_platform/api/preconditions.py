@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Header
 
+from portfolio_platform.api.compression import plain_tag
 from portfolio_platform.api.problems import Problem
 
 IfMatch = Annotated[
@@ -25,7 +26,7 @@ def expected_update(if_match: str | None, tag: str, updated_at: datetime) -> dat
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    held = {part.strip().replace('.gzip"', '"') for part in if_match.split(",")}
+    held = {plain_tag(part.strip()) for part in if_match.split(",")}
     if tag not in held:
         raise Problem("precondition-failed", "your copy is not the stored one any more")
     return updated_at

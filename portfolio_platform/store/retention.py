@@ -40,7 +40,7 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What one pruning did, in rows (and partitions: made for stray rows, and for what will come)."""
+    """What one pruning did, in rows and partitions (for stray rows, and for what will come)."""
 
     partitions_made: int
     partitions_ahead: int

@@ -183,12 +183,31 @@ def test_a_strategy_without_weights_says_so(a: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "nothing-yet")
 
 
-def test_large_answers_are_compressed_and_equal(served: Served, world: World) -> None:
-    with served.client(world.a.user_id) as client:
-        plain = client.get(f"/v1/bars/{SOL}", headers={"Accept-Encoding": "identity"})
-        packed = client.get(f"/v1/bars/{SOL}", headers={"Accept-Encoding": "gzip"})
-    assert packed.headers["content-encoding"] == "gzip"
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip", "gzip"),
+        ("br", "br"),
+        ("gzip, deflate, br, zstd", "br"),
+        ("GZIP;q=0.8, br;q=0.2", "gzip"),
+        ("br;q=0, *", "gzip"),
+        ("*", "br"),
+        ("", None),
+        ("identity", None),
+        ("identity;q=1, gzip;q=0.5", None),
+        ("gzip;q=0", None),
+        ("brotli, xgzip", None),
+        ("br;q=2", None),
+    ],
+)
+def test_large_answers_are_compressed_as_asked_and_equal(
+    a: httpx.Client, accepted: str, coding: str | None
+) -> None:
+    plain = a.get(f"/v1/bars/{SOL}", headers={"Accept-Encoding": "identity"})
+    packed = a.get(f"/v1/bars/{SOL}", headers={"Accept-Encoding": accepted})
     assert "content-encoding" not in plain.headers
+    assert packed.headers.get("content-encoding") == coding
+    assert "Accept-Encoding" in packed.headers["vary"]
     assert packed.json()["items"] == plain.json()["items"]
 
 
