@@ -81,7 +81,7 @@ def _outlook(
     if len(returns) < 2:
         covariance = np.zeros((len(held), len(held)))
     else:
-        covariance = covariance_matrix(returns, spec.covariance, "hist")
+        covariance = covariance_matrix(returns, spec.covariance, "hist", spec.time_limit)
     vector = np.array([weights[asset] for asset in held])
     variance = max(0.0, float(vector @ covariance @ vector))
     meta = MomentsMeta(

@@ -80,14 +80,15 @@ def mean_vector(returns: FloatArray, estimator: MeanEstimator) -> FloatArray:
 
 
 def covariance_matrix(
-    returns: FloatArray, estimator: CovarianceEstimator, method: str
+    returns: FloatArray, estimator: CovarianceEstimator, method: str, limit: float
 ) -> FloatArray:
     """Return the (n, n) covariance per bar by the estimator called `method`.
 
     Raises
     ------
     NoAnswer
-        ``numerical`` when the estimator fails on these returns.
+        ``numerical`` when the estimator fails on these returns, ``time_limit`` when a slow one
+        takes longer than `limit` seconds.
     """
     rows, count = returns.shape
     if method == "hist":
@@ -103,9 +104,9 @@ def covariance_matrix(
     if count == 1:
         centred = returns - returns.mean(axis=0)
         return centred.T @ centred / (rows - 1)
-    if method in {"ledoit", "oas", "shrunk", "gl"}:
+    if method in {"ledoit", "oas", "shrunk"}:
         return _sklearn_covariance(returns, estimator, method)
-    return _riskfolio_covariance(returns, estimator, method)
+    return _riskfolio_covariance(returns, estimator, method, limit)
 
 
 def pairwise_covariance(returns: FloatArray) -> FloatArray:
@@ -132,7 +133,6 @@ def _sklearn_covariance(
         "ledoit": lambda: sklearn_covariance.LedoitWolf(),
         "oas": lambda: sklearn_covariance.OAS(),
         "shrunk": lambda: sklearn_covariance.ShrunkCovariance(shrinkage=estimator.alpha),
-        "gl": lambda: sklearn_covariance.GraphicalLassoCV(),
     }
     try:
         return np.asarray(fitters[method]().fit(returns).covariance_, dtype=np.float64)
@@ -141,21 +141,23 @@ def _sklearn_covariance(
 
 
 def _riskfolio_covariance(
-    returns: FloatArray, estimator: CovarianceEstimator, method: str
+    returns: FloatArray, estimator: CovarianceEstimator, method: str, limit: float
 ) -> FloatArray:
-    import pandas as pd
-    from riskfolio.src import ParamsEstimation
+    """Ask riskfolio in its own process: Gerber statistics and graphical lassos are slow."""
+    from portfolio_platform.optimization.engines import worker
 
+    asked = {
+        "method": method,
+        "alpha": estimator.alpha,
+        "bWidth": estimator.bandwidth,
+        "detone": estimator.detone,
+        "mkt_comp": estimator.market_components,
+        "threshold": estimator.threshold,
+    }
     try:
-        frame = ParamsEstimation.covar_matrix(
-            pd.DataFrame(returns),
-            method=method,
-            alpha=estimator.alpha,
-            bWidth=estimator.bandwidth,
-            detone=estimator.detone,
-            mkt_comp=estimator.market_components,
-            threshold=estimator.threshold,
-        )
-    except (FloatingPointError, np.linalg.LinAlgError, ValueError, IndexError) as error:
-        raise NoAnswer("numerical", f"covariance estimator {method}: {error}") from error
-    return np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
+        answer: FloatArray = worker.ask("covariance", {"returns": returns, "asked": asked}, limit)
+    except worker.Overdue as overdue:
+        raise NoAnswer("time_limit", f"covariance estimator {method}: {overdue}") from None
+    except worker.Broken as broken:
+        raise NoAnswer("numerical", f"covariance estimator {method}: {broken}") from broken
+    return answer

@@ -118,7 +118,7 @@ def moments_of(
                 universe=chosen.assets,
                 excluded=chosen.excluded,
             )
-        covariance = estimators.covariance_matrix(chosen.returns, spec.covariance, method)
+        covariance = _covariance(spec, chosen, method)
         effective = estimators.effective_observations(rows, spec.covariance, method)
     covariance = 0.5 * (covariance + covariance.T)
     covariance, repair = _repair(covariance, certain=method in {"hist", "ledoit"} and not notes)
@@ -167,6 +167,17 @@ def moments_of(
             notes=tuple(notes),
         ),
     )
+
+
+def _covariance(spec: StrategySpec, chosen: Window, method: str) -> FloatArray:
+    try:
+        return estimators.covariance_matrix(
+            chosen.returns, spec.covariance, method, spec.time_limit
+        )
+    except NoAnswer as failure:
+        raise NoAnswer(
+            failure.status, failure.reason, universe=chosen.assets, excluded=chosen.excluded
+        ) from failure
 
 
 def uses_mean(spec: StrategySpec) -> bool:

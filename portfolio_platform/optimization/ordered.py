@@ -6,11 +6,14 @@ when v does not decrease.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from portfolio_platform.optimization.panel import FloatArray
+from portfolio_platform.optimization.solution import NoAnswer
 from portfolio_platform.optimization.spec import StrategySpec
-from portfolio_platform.optimization.spec_parts import Tail
+from portfolio_platform.optimization.spec_parts import OwaWeights, Tail
 
 #: Modes of the polyhedral kernel and of the cutting planes.
 ORDERED, DRAWDOWN, SHORTFALL = 0, 1, 2
@@ -90,19 +93,34 @@ def order_weights(rm: str, rows: int, tail: Tail) -> tuple[int, FloatArray]:
 
 
 def owa_vector(spec: StrategySpec, rows: int) -> FloatArray:
-    """Return v (T,) of the OWA model; the linear moments are asked of riskfolio."""
+    """Return v (T,) of the OWA model; the linear moments are asked of riskfolio.
+
+    Raises
+    ------
+    NoAnswer
+        ``time_limit`` or ``numerical`` when riskfolio gives no linear moments.
+    """
     owa = spec.owa
     if owa.measure in {"l_moment", "l_moment_crm"}:
-        import riskfolio
-
-        if owa.measure == "l_moment":
-            vector = riskfolio.owa_l_moment(rows, k=owa.order)
-        else:
-            vector = riskfolio.owa_l_moment_crm(rows, k=owa.order, method=owa.method)
-        return np.asarray(vector, dtype=np.float64).ravel()
+        return _linear_moments(owa, rows, spec.time_limit)
     names = {"gmd": "GMD", "cvar": "CVaR", "tg": "TG", "wr": "WR", "rg": "RG"}
     names |= {"cvrg": "CVRG", "tgrg": "TGRG"}
     return order_weights(names[owa.measure], rows, spec.tail)[1]
+
+
+@lru_cache(maxsize=64)
+def _linear_moments(owa: OwaWeights, rows: int, limit: float) -> FloatArray:
+    from portfolio_platform.optimization.engines import worker
+
+    request = {"measure": owa.measure, "order": owa.order, "method": owa.method, "rows": rows}
+    try:
+        vector: FloatArray = worker.ask("linear_moments", request, limit)
+    except worker.Overdue as overdue:
+        raise NoAnswer("time_limit", f"ordered weights of {owa.measure}: {overdue}") from None
+    except worker.Broken as broken:
+        raise NoAnswer("numerical", f"ordered weights of {owa.measure}: {broken}") from broken
+    vector.setflags(write=False)
+    return vector
 
 
 def convex(weights: FloatArray) -> bool:

@@ -100,69 +100,51 @@ def black_litterman(spec: StrategySpec, moments: Moments) -> Moments:
 
 def _factor_moments(spec: StrategySpec, moments: Moments) -> Moments:
     """Return the moments of riskfolio's factor model or Bayesian Black-Litterman on factors."""
-    import pandas as pd
-    from riskfolio.src import ParamsEstimation as estimation
+    from portfolio_platform.optimization.engines import worker
 
     model = spec.factors
     if model is None or moments.factors is None:
         raise NoAnswer("infeasible", "the model needs factors", universe=moments.assets)
-    assets, names = list(moments.assets), list(model.assets)
-    frame = pd.DataFrame(moments.returns, columns=assets)
-    factors = pd.DataFrame(moments.factors, columns=names)
-    load: dict[str, Any] = {"feature_selection": model.selection}
-    if model.selection == "PCR":
-        load["n_components"] = model.components if model.components < 1 else int(model.components)
-    method = moments.meta.covariance_method
-    dicts: dict[str, Any] = {"dict_mu": {"d": spec.mean.decay, "target": spec.mean.target}}
-    dicts["dict_cov"] = {
-        "d": spec.covariance.decay,
-        "alpha": spec.covariance.alpha,
-        "threshold": spec.covariance.threshold,
+    request: dict[str, Any] = {
+        "model": spec.model,
+        "assets": list(moments.assets),
+        "factor_names": list(model.assets),
+        "returns": moments.returns,
+        "factors": moments.factors,
+        "selection": model.selection,
+        "components": model.components if model.components < 1 else int(model.components),
+        "estimators": {
+            "method_mu": spec.mean.method,
+            "method_cov": moments.meta.covariance_method,
+            "dict_mu": {"d": spec.mean.decay, "target": spec.mean.target},
+            "dict_cov": {
+                "d": spec.covariance.decay,
+                "alpha": spec.covariance.alpha,
+                "threshold": spec.covariance.threshold,
+            },
+        },
+        "risk_free": moments.risk_free,
     }
+    if spec.model == "BLB":
+        picks, wanted = view_matrix(model.views, model.assets, spec.bars_per_year)
+        prior = np.full(len(moments.assets), 1.0 / len(moments.assets))
+        variance = float(prior @ moments.covariance @ prior)
+        if variance <= 0:
+            raise NoAnswer("numerical", "equal weights have no variance", universe=moments.assets)
+        aversion = (float(moments.mean @ prior) - moments.risk_free) / variance
+        request |= {"picks": picks, "wanted": wanted, "aversion": aversion}
     try:
-        loadings = estimation.loadings_matrix(X=factors, Y=frame, **load)
-        if spec.model == "FM":
-            mean, covariance, returns, *_ = estimation.risk_factors(
-                factors,
-                frame,
-                B=loadings,
-                const=True,
-                method_mu=spec.mean.method,
-                method_cov=method,
-                **dicts,
-            )
-        else:
-            picks, wanted = view_matrix(model.views, tuple(names), spec.bars_per_year)
-            prior = np.full(len(assets), 1.0 / len(assets))
-            variance = float(prior @ moments.covariance @ prior)
-            aversion = (float(moments.mean @ prior) - moments.risk_free) / variance
-            mean, covariance, _ = estimation.black_litterman_bayesian(
-                X=frame,
-                F=factors,
-                B=loadings,
-                P_f=picks,
-                Q_f=wanted.reshape(-1, 1),
-                delta=aversion,
-                rf=moments.risk_free,
-                const=True,
-                method_mu=spec.mean.method,
-                method_cov=method,
-                **dicts,
-            )
-            returns = frame
-    except (ValueError, LookupError, np.linalg.LinAlgError, ZeroDivisionError) as error:
-        raise NoAnswer("numerical", f"factor model: {error}", universe=moments.assets) from error
-    mean = np.asarray(mean, dtype=np.float64).ravel()
+        mean, covariance, returns = worker.ask("factor_moments", request, spec.time_limit)
+    except worker.Overdue as overdue:
+        raise NoAnswer("time_limit", f"factor model: {overdue}", universe=moments.assets) from None
+    except worker.Broken as broken:
+        raise NoAnswer("numerical", f"factor model: {broken}", universe=moments.assets) from broken
     if not np.isfinite(mean).all():
         raise NoAnswer(
             "numerical", "the factor model gave non-finite means", universe=moments.assets
         )
     if model.historical_risk:
         return replace(moments, mean=mean)
-    covariance = np.asarray(covariance, dtype=np.float64)
     return replace(
-        moments,
-        mean=mean,
-        covariance=0.5 * (covariance + covariance.T),
-        returns=np.ascontiguousarray(returns, dtype=np.float64),
+        moments, mean=mean, covariance=0.5 * (covariance + covariance.T), returns=returns
     )

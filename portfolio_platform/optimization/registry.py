@@ -51,14 +51,14 @@ def run(
         else (name for name in ENGINES if engine(name).covers(problem) is None)
     )
     status, reason = "numerical", "no engine covers this combination of model and constraints"
-    start_all = time.perf_counter()
+    end = time.perf_counter() + problem.spec.time_limit
     for name in chosen:
         start = time.perf_counter()
-        if start - start_all > problem.spec.time_limit:
-            status, reason = "time_limit", f"no answer within {problem.spec.time_limit:g} s"
+        if start >= end:
+            status = "time_limit"
             break
         try:
-            raw = engine(name).solve(problem)
+            raw = engine(name).solve(_within(problem, end - start) if attempts else problem)
             weights = checks.settle(problem, raw.weights)
             checks.check_gap(raw)
         except EngineFailure as failure:
@@ -74,6 +74,9 @@ def run(
         attempts.append(Attempt(name, "optimal", time.perf_counter() - start))
         return weights, raw, name, tuple(attempts)
     _explain(problem, attempts)
+    if status == "time_limit":
+        # the same words each time: what an engine had left of the limit stands in its attempt
+        reason = f"no answer within {problem.spec.time_limit:g} s"
     outcome = NoAnswer(
         status,  # type: ignore[arg-type]
         reason,
@@ -82,6 +85,11 @@ def run(
     )
     outcome.attempts = tuple(attempts)
     raise outcome
+
+
+def _within(problem: Problem, seconds: float) -> Problem:
+    """Return the problem with what is left of its time."""
+    return problem.with_(spec=problem.spec.model_copy(update={"time_limit": seconds}))
 
 
 def _explain(problem: Problem, attempts: list[Attempt]) -> None:

@@ -186,10 +186,10 @@ def _compiled(
         labels = tuple(panel.assets[columns[place]] for place in np.flatnonzero(usable[first]))
         try:
             rows = batch.constraints(spec, panel, labels)
+            part = np.ascontiguousarray(returns if held.all() else returns[:, held])
+            answer = batch.run(this, spec, part, starts[first:last].astype(np.int64), rows)
         except NoAnswer:
             continue
-        part = np.ascontiguousarray(returns if held.all() else returns[:, held])
-        answer = batch.run(this, spec, part, starts[first:last].astype(np.int64), rows)
         good = (answer.states == batch.OPTIMAL) & rows.hold(answer.weights)
         if this != "hrp":
             with np.errstate(invalid="ignore"):

@@ -39,7 +39,7 @@ def test_covariance_equals_riskfolio(returns, method):
         pd.DataFrame(returns), method=method, d=0.97, alpha=0.2, threshold=0.4
     ).to_numpy()
     estimator = CovarianceEstimator(method=method, decay=0.97, alpha=0.2, threshold=0.4)
-    ours = covariance_matrix(returns, estimator, method)
+    ours = covariance_matrix(returns, estimator, method, 60.0)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-16)
 
 

@@ -18,6 +18,7 @@ from portfolio_platform.optimization.engines.scenario_programme import constrain
 from portfolio_platform.optimization.objective import objective
 from portfolio_platform.optimization.panel import FloatArray
 from portfolio_platform.optimization.problem import Problem
+from portfolio_platform.optimization.solution import NoAnswer
 
 MODELS = frozenset({"Classic", "BL", "BLB", "FM"})
 PLANES = 2000
@@ -52,7 +53,10 @@ def solve(problem: Problem) -> Raw:
     rows = len(problem.returns)
     if problem.model == "OWA":
         # owa_optimization charges the worst permutation, which is the ascending order
-        weights = np.sort(ordered.owa_vector(spec, rows))
+        try:
+            weights = np.sort(ordered.owa_vector(spec, rows))
+        except NoAnswer as failure:
+            raise EngineFailure(failure.status, failure.reason) from failure
     else:
         weights = ordered.order_weights(spec.rm, rows, spec.tail)[1]
     if not ordered.convex(weights):

@@ -1,21 +1,34 @@
-"""One riskfolio call on plain numbers, in this process or in a killable child.
+"""What riskfolio is asked, on plain numbers: weights, covariances, ordered weights, factor moments.
 
-Run as ``python -m portfolio_platform.optimization.engines.riskfolio_call`` it reads a pickled
-request from standard input and writes the pickled reply to standard output.
+Called in the kept process of ``worker``; nothing here knows about processes or limits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import pickle
-import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 SOLVERS = ["CLARABEL", "SCS"]
+#: What riskfolio raises where it cannot answer.
+ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def load() -> None:
+    """Import riskfolio, which takes seconds."""
+    import riskfolio  # noqa: F401
 
 
 def call(request: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +38,29 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         weights = _weights(request)
     return {"weights": weights, "said": said.getvalue().strip()}
+
+
+def covariance(request: dict[str, Any]) -> np.ndarray:
+    """Return the (n, n) covariance of ``returns`` by riskfolio's ``covar_matrix``."""
+    import pandas as pd
+    from riskfolio.src import ParamsEstimation
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame = ParamsEstimation.covar_matrix(pd.DataFrame(request["returns"]), **request["asked"])
+    return np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
+
+
+def linear_moments(request: dict[str, Any]) -> np.ndarray:
+    """Return the (T,) ordered weights of an L-moment, or of the convex risk measure of several."""
+    import riskfolio
+
+    rows, order = request["rows"], request["order"]
+    if request["measure"] == "l_moment":
+        vector = riskfolio.owa_l_moment(rows, k=order)
+    else:
+        vector = riskfolio.owa_l_moment_crm(rows, k=order, method=request["method"])
+    return np.asarray(vector, dtype=np.float64).ravel()
 
 
 def _weights(request: dict[str, Any]) -> np.ndarray | None:
@@ -143,7 +179,47 @@ def _owa_weights(riskfolio: Any, rows: int, spec: dict[str, Any]) -> np.ndarray:
     )
 
 
-if __name__ == "__main__":
-    asked = pickle.loads(sys.stdin.buffer.read())
-    reply = call(asked)
-    sys.stdout.buffer.write(pickle.dumps(reply))
+def factor_moments(request: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean (n,), covariance (n, n) and scenarios (T, n) of the factor model FM or BLB."""
+    import pandas as pd
+    from riskfolio.src import ParamsEstimation
+
+    frame = pd.DataFrame(request["returns"], columns=request["assets"])
+    factors = pd.DataFrame(request["factors"], columns=request["factor_names"])
+    load: dict[str, Any] = {"feature_selection": request["selection"]}
+    if request["selection"] == "PCR":
+        load["n_components"] = request["components"]
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loadings = ParamsEstimation.loadings_matrix(X=factors, Y=frame, **load)
+        if request["model"] == "FM":
+            mean, covariance, returns, *_ = ParamsEstimation.risk_factors(
+                factors, frame, B=loadings, const=True, **request["estimators"]
+            )
+        else:
+            mean, covariance, _ = ParamsEstimation.black_litterman_bayesian(
+                X=frame,
+                F=factors,
+                B=loadings,
+                P_f=request["picks"],
+                Q_f=request["wanted"].reshape(-1, 1),
+                delta=request["aversion"],
+                rf=request["risk_free"],
+                const=True,
+                **request["estimators"],
+            )
+            returns = frame
+    return (
+        np.asarray(mean, dtype=np.float64).ravel(),
+        np.asarray(covariance, dtype=np.float64),
+        np.ascontiguousarray(returns, dtype=np.float64),
+    )
+
+
+#: What the worker can be asked.
+QUESTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "weights": call,
+    "covariance": covariance,
+    "linear_moments": linear_moments,
+    "factor_moments": factor_moments,
+}
