@@ -184,18 +184,6 @@ def _of_trading(spec: StrategySpec) -> Iterator[Finding]:
         path: Path = ("cardinality",) if spec.cardinality is not None else ("minimum_weight",)
         yield path, "needs obj MinRisk, Utility or MaxRet without kelly"
 
-    if spec.rm in {"KT", "SKT", "EM", "ESM"}:
-        limited: list[tuple[Path, bool]] = [
-            (("turnover",), spec.turnover is not None),
-            (("cost_bps",), spec.cost_bps > 0),
-            (("cardinality",), spec.cardinality is not None),
-            (("minimum_weight",), spec.minimum_weight > 0),
-            (("bounds", "lower"), not spec.long_only),
-        ]
-        for path, present in limited:
-            if present:
-                yield path, f"cannot be combined with rm {spec.rm}"
-
 
 def _of_ensemble(spec: StrategySpec) -> Iterator[Finding]:
     if spec.model == "ensemble" and not spec.members:

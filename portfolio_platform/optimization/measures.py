@@ -73,6 +73,14 @@ def entropic_with_scale(x: FloatArray, alpha: float) -> tuple[float, float]:
     return worst + z * level, z
 
 
+def even_moment(deviations: FloatArray, order: int) -> float:
+    """Return the root (mean of deviations^(2·order))^(1/order), in units of a square."""
+    largest = float(np.abs(deviations).max())
+    if largest <= 0:
+        return 0.0
+    return largest**2 * float(((deviations / largest) ** (2 * order)).mean()) ** (1 / order)
+
+
 _SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {
     "CVaR": lambda x, tail: conditional_value_at_risk(x, tail.alpha),
     "WR": lambda x, tail: float(-x.min()),
@@ -82,6 +90,7 @@ _SIMPLE: dict[str, Callable[[FloatArray, Tail], float]] = {
         + conditional_value_at_risk(-x, tail.beta or tail.alpha)
     ),
     "EVaR": lambda x, tail: entropic(x, tail.alpha),
+    "EVRG": lambda x, tail: entropic(x, tail.alpha) + entropic(-x, tail.beta or tail.alpha),
     "MDD": lambda x, tail: float(drawdowns(x).max()),
     "ADD": lambda x, tail: float(drawdowns(x).mean()),
     "UCI": lambda x, tail: float(np.sqrt((drawdowns(x) ** 2).mean())),
@@ -96,6 +105,7 @@ def known(rm: str) -> bool:
         rm in _SIMPLE
         or rm in {"GMD", "TG", "TGRG"}
         or rm in {"MV", "vol", "MAD", "MSV", "FLPM", "SLPM"}
+        or rm in {"KT", "EM", "SKT", "ESM"}
     )
 
 
@@ -119,7 +129,7 @@ def risk(
     variance
         Variance to use for ``MV`` in place of the sample's (other covariance estimators).
     centre
-        Mean to measure MAD and MSV from, in place of the sample's (other mean estimators).
+        Mean to measure MAD, MSV, EM and ESM from, in place of the sample's (other mean estimators).
     """
     if rm in {"MV", "vol"}:
         value = float(np.var(x, ddof=1)) if variance is None else variance
@@ -129,6 +139,12 @@ def risk(
         return float(2 * np.maximum(middle - x, 0).mean())
     if rm == "MSV":
         return float(np.sqrt((np.maximum(middle - x, 0) ** 2).sum() / (len(x) - 1)))
+    if rm in {"KT", "EM"}:
+        away = x - (float(x.mean()) if rm == "KT" else middle)
+        return even_moment(away, 2 if rm == "KT" else tail.p_em)
+    if rm in {"SKT", "ESM"}:
+        away = x - (float(x.mean()) if rm == "SKT" else middle)
+        return even_moment(np.minimum(away, 0.0), 2 if rm == "SKT" else tail.p_esm)
     if rm == "FLPM":
         return float(np.maximum(threshold - x, 0).mean())
     if rm == "SLPM":

@@ -30,6 +30,10 @@ MEASURES = [
     "EDaR",
     "GMD",
     "TG",
+    "KT",
+    "EM",
+    "SKT",
+    "ESM",
 ]
 
 

@@ -57,16 +57,66 @@ def test_ulcer_index_is_certified_and_equals_the_cone(constraints, end, sp20, sp
     assert np.abs(ours - cone).max() <= 1e-4
 
 
+@pytest.mark.parametrize("obj", ["MinRisk", "Sharpe", "Utility"])
+@pytest.mark.parametrize("rm", ["KT", "SKT", "EM", "ESM"])
+def test_even_moments_are_never_worse_than_riskfolio(rm, obj, sp20, spec):
+    """By riskfolio's own functions; it clips the cokurtosis matrices before it minimises."""
+    from riskfolio.src import RiskFunctions
+
+    few = {"universe": {"assets": list(sp20.assets[:6])}, "risk_aversion": 30, "lookback": 100}
+    problem = problem_of(spec(rm=rm, obj=obj, **few), sp20, 1000)
+    ours, raw, name, _ = registry.run(problem)
+    assert (name, raw.gap <= 1e-8) == ("smooth", True)
+    theirs, *_ = registry.run(problem, only="riskfolio")
+    measure = {
+        "KT": RiskFunctions.Kurtosis,
+        "SKT": RiskFunctions.SemiKurtosis,
+        "EM": RiskFunctions.EvenMoment,
+        "ESM": RiskFunctions.EvenSemiMoment,
+    }[rm]
+    assert objective(problem, ours) == pytest.approx(
+        {
+            "MinRisk": lambda risk, mean: risk,
+            "Sharpe": lambda risk, mean: mean / risk,
+            "Utility": lambda risk, mean: mean - 30 * risk,
+        }[obj](measure(problem.returns @ ours), problem.mean @ ours),
+        rel=1e-12,
+    )
+    sign = 1 if obj == "MinRisk" else -1
+    mine, reached = sign * objective(problem, ours), sign * objective(problem, theirs)
+    assert mine <= reached + 1e-9 * abs(reached)
+    if rm != "SKT":
+        assert np.abs(ours - theirs).max() <= 5e-4
+
+
+@pytest.mark.parametrize("obj", ["MinRisk", "Sharpe", "Utility"])
+def test_even_moments_take_every_constraint(obj, sp20, spec):
+    current = dict.fromkeys(sp20.assets, 0.05)
+    extra = {} if obj == "MinRisk" else {"cost_bps": 20, "cost_horizon": 20}
+    answer = decide(
+        spec(rm="EM", obj=obj, turnover=0.3, risk_aversion=30, **GROUPS, **extra),
+        sp20,
+        sp20.times[1000],
+        current=current,
+    )
+    assert (answer.status, answer.engine) == ("optimal", "smooth")
+    assert answer.gap <= 1e-8
+    assert answer.violation <= 1e-9
+    if obj != "Sharpe":
+        few = decide(spec(rm="ESM", obj=obj, cardinality=3), sp20, sp20.times[1000])
+        assert (few.status, few.engine) == ("optimal", "branch")
+        assert sum(weight > 0 for weight in few.weights.values()) <= 3
+
+
 @pytest.mark.parametrize("rm", ["GMD", "TG", "TGRG"])
 def test_rank_measures_are_never_worse_than_riskfolios_approximation(rm, sp20, spec):
     strategy = spec(lookback=60, rm=rm)
     problem = problem_of(strategy, sp20, 1000)
     ours, raw, name, _ = registry.run(problem)
     assert (name, raw.gap <= 1e-10) == ("cuts", True)
-    from portfolio_platform.optimization.engines import riskfolio, riskfolio_call
-
-    request = riskfolio._request(problem) | {"time_limit": 60.0}
-    theirs = riskfolio_call.call(request)["weights"]
+    theirs, *_ = registry.run(
+        problem.with_(spec=strategy.model_copy(update={"time_limit": 300.0})), only="riskfolio"
+    )
     assert objective(problem, ours) <= objective(problem, theirs) * (1 + 1e-9)
 
 
@@ -77,10 +127,7 @@ def test_owa_equals_riskfolio(sp20, spec):
     problem = problem_of(strategy, sp20, 1000)
     ours, _, name, _ = registry.run(problem)
     assert name == "cuts"
-    from portfolio_platform.optimization.engines import riskfolio_call
-    from portfolio_platform.optimization.engines.riskfolio import _request
-
-    theirs = riskfolio_call.call(_request(problem))["weights"]
+    theirs, *_ = registry.run(problem, only="riskfolio")
     order = riskfolio.owa_gmd(50).ravel()
     ours_risk, their_risk = (order @ np.sort(problem.returns @ each) for each in (ours, theirs))
     assert ours_risk <= their_risk * (1 + 1e-9)

@@ -1,9 +1,13 @@
-"""EVaR, semivariance and second lower partial moment by repeated quadratic programmes.
+"""EVaR, semivariance, lower partial and even moments by repeated quadratic programmes.
 
 Newton on ½ρ² turns into the mean-variance programme with M = ρ∇²ρ + ∇ρ∇ρᵀ as covariance (see
 ``kernels.smooth``), so bounds, rows, turnover and cost are PIQP's; utilities take the plain Newton
 step. The certificate needs no smoothness: gᵀv <= ρ(v) for every v. Where αT losses tie at the
 optimum EVaR has a kink; there the search stalls and the next engine is asked.
+
+Even moments and the root of kurtosis are charged as squares, Q = ρ²: their utility is quadratic
+already, with M as covariance, and their ratio is the utility whose aversion is the ratio reached
+(Dinkelbach 1967).
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from portfolio_platform.optimization.panel import FloatArray
 from portfolio_platform.optimization.problem import Problem
 
 MODELS = frozenset({"Classic", "BL", "BLB", "FM"})
-MEASURES = frozenset({"EVaR", "MSV", "SLPM"})
+#: Measures that grow with the square of the weights.
+SQUARES = frozenset({"KT", "EM", "SKT", "ESM"})
+MEASURES = frozenset({"EVaR", "MSV", "SLPM"}) | SQUARES
 STEPS = 40
 #: Halvings of one step after which the search is at a kink.
 HALVINGS = 6
@@ -54,7 +60,7 @@ def solve(problem: Problem) -> Raw:
     while steps < STEPS:
         steps += 1
         risk, gradient, curvature = local_model(problem, weights)
-        if spec.obj == "MinRisk" and spec.rm in {"MSV", "SLPM"} and risk <= 1e-14 * scale:
+        if spec.obj == "MinRisk" and spec.rm != "EVaR" and risk <= 1e-14 * scale:
             return Raw(weights, "piqp, repeated", certificate="qp", gap=0.0, iterations=steps)
         if not risk > 0:
             raise EngineFailure("numerical", f"{spec.rm} is not positive")
@@ -70,7 +76,13 @@ def solve(problem: Problem) -> Raw:
         gap = min(gap, _gap(problem, weights, risk, gradient, square, answer))
         if gap <= GAP:
             break
-        if spec.obj == "Utility":
+        if spec.rm in SQUARES and spec.obj != "MinRisk":
+            aversion = spec.risk_aversion
+            if spec.obj == "Sharpe":
+                aversion = (_net(problem, weights) - problem.risk_free) / risk**2
+            charged = flat.model_copy(update={"obj": "Utility", "risk_aversion": aversion})
+            model = problem.with_(spec=charged, covariance=square)
+        elif spec.obj == "Utility":
             charge = spec.risk_aversion
             model = problem.with_(
                 spec=flat, covariance=0.5 * curvature, mean=problem.mean - charge * gradient
@@ -85,6 +97,8 @@ def solve(problem: Problem) -> Raw:
 def local_model(problem: Problem, weights: FloatArray) -> tuple[float, FloatArray, FloatArray]:
     """Return ρ, ∇ρ (n,) and ∇²ρ (n, n) at `weights`."""
     spec, rm = problem.spec, problem.spec.rm
+    if rm in SQUARES:
+        return _even_moment(problem, weights)
     if rm == "EVaR":
         losses = -problem.returns @ weights
         risk, z = measures.entropic_with_scale(-losses, spec.tail.alpha)
@@ -111,6 +125,30 @@ def local_model(problem: Problem, weights: FloatArray) -> tuple[float, FloatArra
     return risk, gradient, (square - np.outer(gradient, gradient)) / risk
 
 
+def _even_moment(problem: Problem, weights: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Return ρ = (mean |y|^q)^(1/q) with its derivatives; y are deviations, q twice the order."""
+    rm, tail = problem.spec.rm, problem.spec.tail
+    order = {"KT": 2, "SKT": 2, "EM": tail.p_em, "ESM": tail.p_esm}[rm]
+    # as in riskfolio: kurtosis is estimated around the sample's mean
+    centre = problem.returns.mean(axis=0) if rm in {"KT", "SKT"} else problem.mean
+    rows = problem.returns - centre
+    y = rows @ weights
+    if rm in {"SKT", "ESM"}:
+        y = np.minimum(y, 0.0)
+    largest = float(np.abs(y).max())
+    if largest <= 0:
+        return 0.0, np.zeros(problem.size), np.zeros((problem.size, problem.size))
+    ratio = y / largest
+    mean = float((ratio ** (2 * order)).mean())
+    risk = largest * mean ** (1 / (2 * order))
+    # prices y^(q−1)/(T ρ^(q−1)) and, for the curvature, y^(q−2)/(T ρ^(q−2))
+    relative = y / risk
+    gradient = (relative ** (2 * order - 1)) @ rows / len(rows)
+    spread = (rows.T * relative ** (2 * order - 2)) @ rows / len(rows)
+    curvature = (2 * order - 1) * (spread - np.outer(gradient, gradient)) / risk
+    return risk, gradient, curvature
+
+
 def _net(problem: Problem, weights: FloatArray) -> float:
     value = float(problem.mean @ weights)
     if problem.cost > 0 and problem.current is not None:
@@ -122,11 +160,12 @@ def _score(problem: Problem, weights: FloatArray, risk: float) -> float:
     """Return what is minimised: the risk, minus the utility, or risk per unit of excess return."""
     if problem.spec.obj == "MinRisk":
         return risk
+    charged = risk**2 if problem.spec.rm in SQUARES else risk
     net = _net(problem, weights)
     if problem.spec.obj == "Utility":
-        return problem.spec.risk_aversion * risk - net
+        return problem.spec.risk_aversion * charged - net
     excess = net - problem.risk_free
-    return risk / excess if excess > 0 else np.inf
+    return charged / excess if excess > 0 else np.inf
 
 
 def _gap(
@@ -138,6 +177,8 @@ def _gap(
     answer: qp.Answer,
 ) -> float:
     obj = problem.spec.obj
+    if problem.spec.rm in SQUARES:
+        return _square_gap(problem, weights, risk, gradient, answer)
     if obj == "Sharpe":
         local = problem.with_(covariance=square)
         return certificates.sharpe_gap(local, weights, answer.rows, answer.turnover)
@@ -152,3 +193,35 @@ def _gap(
     )
     reached = problem.spec.risk_aversion * risk - _net(problem, weights)
     return max(0.0, reached - bound) / max(problem.spec.risk_aversion * risk, abs(reached))
+
+
+def _square_gap(
+    problem: Problem, weights: FloatArray, risk: float, gradient: FloatArray, answer: qp.Answer
+) -> float:
+    """Return the gap of Q = ρ², whose tangent 2ρ∇ρ lies below it.
+
+    For a ratio t = net(w)/Q(w) it is D/net(w) with D the most that ``net(v) − t·Q(v)`` can be:
+    exact for portfolios of this risk.
+    """
+    obj, tangent = problem.spec.obj, 2 * risk * gradient
+    if obj == "MinRisk":
+        # the multipliers are those of ½ρ²
+        bound = certificates.linear_bound(problem, tangent, 2 * answer.rows, 2 * answer.turnover)
+        return max(0.0, 2 * risk**2 - bound) / risk**2
+    net = _net(problem, weights)
+    excess = net - problem.risk_free
+    aversion = problem.spec.risk_aversion
+    if obj == "Sharpe":
+        if not excess > 0:
+            return float("inf")
+        aversion = excess / risk**2
+    bound = certificates.linear_bound(
+        problem,
+        aversion * tangent - problem.mean,
+        answer.rows,
+        answer.turnover,
+        cost=problem.cost,
+    )
+    reached = 2 * aversion * risk**2 - net
+    size = excess if obj == "Sharpe" else max(aversion * risk**2, abs(aversion * risk**2 - net))
+    return max(0.0, reached - bound) / size
