@@ -1,4 +1,4 @@
-"""The third code location: assets partitioned by day.
+"""The third code location: assets partitioned by day or hour.
 
 They stand apart because the stock command line materialises `--select '*'` of a location only
 when none of its assets is partitioned.

@@ -49,6 +49,10 @@ def save_batch(
     return row[0]
 
 
+class OtherAsset(ValueError):
+    """A series holds bars of one asset and is claimed for another."""
+
+
 def save_series(
     conn: Connection,
     *,
@@ -61,7 +65,15 @@ def save_series(
     listed_from: datetime | None = None,
     listed_to: datetime | None = None,
 ) -> int:
-    """Find or create a series. Instruments are never merged: each has a series of its own."""
+    """Find or create a series. Instruments are never merged: each has a series of its own.
+
+    A series that was known as ``venue:SYMBOL`` takes the mint once it is known, and keeps it.
+
+    Raises
+    ------
+    OtherAsset
+        The series is another mint's: the ticker of one coin never passes to another.
+    """
     row = conn.execute(
         """
         insert into public.bar_series
@@ -69,12 +81,18 @@ def save_series(
         values (%s, %s, %s, %s, %s, %s, coalesce(%s, '-infinity'::timestamptz), %s)
         on conflict (venue, symbol, instrument, listed_from) do update
             set listed_to = coalesce(excluded.listed_to, bar_series.listed_to),
-                mint = excluded.mint
-        returning series_id
+                mint = case when position(':' in bar_series.mint) > 0
+                            then excluded.mint else bar_series.mint end
+        returning series_id, mint
         """,
         (mint, venue, symbol, instrument, multiplier, quote, listed_from, listed_to),
     ).fetchone()
     assert row is not None
+    if row[1] != mint and ":" not in mint:
+        raise OtherAsset(
+            f"{venue}:{symbol} ({instrument}) holds bars of {row[1]}, not of {mint}: give the "
+            "other asset's bars a venue name of their own"
+        )
     return int(row[0])
 
 

@@ -14,8 +14,8 @@ from dagster import BackfillPolicy, DagsterInstance, materialize
 
 from portfolio_platform.backfill_definitions import defs
 from portfolio_platform.defs.backfill import assets as backfill
-from portfolio_platform.defs.backfill.history import fill_days
-from portfolio_platform.defs.backfill.partitions import DAYS, DAYS_AND_TODAY
+from portfolio_platform.defs.backfill.history import fill_history
+from portfolio_platform.defs.backfill.partitions import DAYS, DAYS_AND_TODAY, HOURS
 from portfolio_platform.defs.market.service_history import MixedServices
 from portfolio_platform.defs.resources import Platform
 from portfolio_platform.defs.solana import assets
@@ -36,7 +36,7 @@ def midnight(days_ago: int) -> datetime:
 def fill(world: World, first: int, last: int) -> list[str]:
     """Errors of filling the days from `first` to `last` days ago."""
     with world.database.connect(autocommit=False) as conn:
-        found = fill_days(
+        found = fill_history(
             conn, world.settings, midnight(first), midnight(last - 1), datetime.now(UTC)
         )
         conn.commit()
@@ -117,11 +117,42 @@ def test_bars_of_another_service_are_another_series(known_tokens: World) -> None
     assert issubclass(MixedServices, ValueError)
 
 
-def test_both_assets_take_a_range_of_days_in_one_run() -> None:
+def test_every_asset_takes_a_range_in_one_run() -> None:
     for asset in backfill.ASSETS:
         assert asset.backfill_policy == BackfillPolicy.single_run()
-        assert asset.partitions_def in (DAYS, DAYS_AND_TODAY)
-    assert {job.name for job in defs.resolve_all_job_defs()} >= {"fill_history", "redecode"}
+        assert asset.partitions_def in (DAYS, HOURS, DAYS_AND_TODAY)
+    jobs = {job.name for job in defs.resolve_all_job_defs()}
+    assert jobs >= {"fill_history", "fill_hours", "redecode"}
+
+
+def test_a_range_of_hours_is_filled_in_one_run(known_tokens: World) -> None:
+    first, last = midnight(2) + timedelta(hours=3), midnight(2) + timedelta(hours=6)
+    materialize(
+        [backfill.price_history_by_hour],
+        tags={
+            "dagster/asset_partition_range_start": f"{first:%Y-%m-%d-%H:00}",
+            "dagster/asset_partition_range_end": f"{last:%Y-%m-%d-%H:00}",
+        },
+        resources={"platform": Platform()},
+        instance=DagsterInstance.ephemeral(),
+    )
+    opens = stored_opens(known_tokens)
+    assert {interval for _, interval, _ in opens} == {"1h"}
+    assert {at for _, _, at in opens} == {first + timedelta(hours=hour) for hour in range(4)}
+
+
+def test_a_second_token_of_one_history_symbol_is_refused_by_name(known_tokens: World) -> None:
+    world = known_tokens
+    with world.connect() as connection:
+        connection.execute(
+            "insert into tokens (mint, symbol, history_symbol) values ('zzz', 'TWIN', "
+            "(select min(history_symbol) from tokens))"
+        )
+    (error,) = fill(world, 2, 2)
+    assert "holds bars of" in error
+    assert "zzz" in error
+    assert world.value("select count(*) from bar_series where mint = 'zzz'") == 0
+    assert stored_opens(world)
 
 
 def test_a_range_is_materialised_by_the_stock_command_line(

@@ -1,1 +1,1 @@
-"""Time-partitioned assets: history filled in day by day, and stored bytes decoded anew."""
+"""Time-partitioned assets: history filled in by day or hour, and stored bytes decoded anew."""

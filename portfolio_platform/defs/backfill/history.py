@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from psycopg import Connection
@@ -41,23 +41,24 @@ def missing_spans(
         yield Span(first, end - timedelta(seconds=1))
 
 
-def fill_days(
+def fill_history(
     conn: Connection,
     settings: Settings,
     start: datetime,
     end: datetime,
     now: datetime,
     run_id: str | None = None,
+    intervals: Sequence[Interval] = INTERVALS,
 ) -> list[TokenHistory]:
-    """Fill the days of [start, end) for every token; a run that was cut off goes on where it was.
+    """Fill [start, end) for every token; a run that was cut off goes on where it was.
 
     Pages are committed one by one and only what is missing is asked for, so that filling the same
-    days twice costs nothing. A token whose history cannot be had does not stop the others.
+    time twice costs nothing. A token whose history cannot be had does not stop the others.
     """
-    found = []
+    known, found = service_series(conn, settings)
     with open_client(settings) as client:
-        for series in service_series(conn, settings):
-            for interval in INTERVALS:
+        for series in known:
+            for interval in intervals:
                 spans = list(missing_spans(conn, series, interval, start, min(end, now)))
                 found.append(
                     land_bars(conn, client, settings, series, interval, spans, now, run_id)

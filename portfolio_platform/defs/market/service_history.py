@@ -92,26 +92,32 @@ def open_client(settings: Settings) -> UdfClient:
     )
 
 
-def service_series(conn: Connection, settings: Settings) -> list[ServiceSeries]:
-    """The series of every token that the service knows by a symbol."""
+def service_series(
+    conn: Connection, settings: Settings
+) -> tuple[list[ServiceSeries], list[TokenHistory]]:
+    """The series of every token that the service knows by a symbol, and what has none.
+
+    Two tokens with one history symbol are one too many: the second is refused by name.
+    """
     tokens = conn.execute(
         "select mint, symbol, history_symbol from public.tokens where history_symbol is not null "
         "order by mint"
     ).fetchall()
-    return [
-        ServiceSeries(
-            symbol,
-            history_symbol,
-            bar_store.save_series(
+    series, refused = [], []
+    for mint, symbol, history_symbol in tokens:
+        try:
+            series_id = bar_store.save_series(
                 conn,
                 mint=mint,
                 venue=settings.history_venue,
                 symbol=history_symbol,
                 instrument=settings.history_instrument,
-            ),
-        )
-        for mint, symbol, history_symbol in tokens
-    ]
+            )
+        except bar_store.OtherAsset as error:
+            refused.append(TokenHistory(symbol, "-", 0, 0, str(error)))
+        else:
+            series.append(ServiceSeries(symbol, history_symbol, series_id))
+    return series, refused
 
 
 def _refuse_other_service(conn: Connection, series: ServiceSeries, service: str) -> None:
@@ -195,9 +201,9 @@ def fetch_history(
     now : datetime
         Time of the chain: a bar that has not closed by then is not stored.
     """
-    found = []
+    known, found = service_series(conn, settings)
     with open_client(settings) as client:
-        for series in service_series(conn, settings):
+        for series in known:
             for interval in INTERVALS:
                 days = (
                     settings.history_days_daily
