@@ -10,6 +10,32 @@ from portfolio_platform.settings import Settings
 from portfolio_platform.store.database import connect
 
 
+class BadMintOption(ValueError):
+    """A `--mint` that says nothing, or two things."""
+
+
+def mint_pairs(options: Sequence[str]) -> dict[str, str]:
+    """Symbol to mint of the ``SYMBOL=MINT`` among `--mint` options.
+
+    Raises
+    ------
+    BadMintOption, InvalidPubkey
+    """
+    from portfolio_platform.solana.layouts import key_bytes
+
+    found: dict[str, str] = {}
+    for option in options:
+        if option == "match":
+            continue
+        name, separator, mint = option.partition("=")
+        if not separator or not name:
+            raise BadMintOption(f"--mint {option!r} is neither SYMBOL=MINT nor `match`")
+        key_bytes(mint)
+        if found.setdefault(name, mint) != mint:
+            raise BadMintOption(f"--mint names two mints for {name}: {found[name]} and {mint}")
+    return found
+
+
 def run_import(
     settings: Settings,
     file: Path,
@@ -35,12 +61,9 @@ def run_import(
     """
     from portfolio_platform.defs.market.history import import_file, mints_by_symbol
 
+    named = mint_pairs(mints)
     with connect(settings.resolve_database_url()) as conn:
-        chosen = mints_by_symbol(conn) if "match" in mints else {}
-        for pair in mints:
-            name, separator, mint = pair.partition("=")
-            if separator:
-                chosen[name] = mint
+        known = mints_by_symbol(conn) if "match" in mints else {}
         return import_file(
             conn,
             file,
@@ -49,5 +72,6 @@ def run_import(
             interval=interval,
             symbol=symbol,
             symbols=symbols,
-            mints=chosen,
+            mints=known | named,
+            named=named,
         )

@@ -16,6 +16,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is written for a person."""
     from portfolio_platform.amm import AmmError
     from portfolio_platform.api.local_keys import LocalKeyError
+    from portfolio_platform.cli.bars import BadMintOption
     from portfolio_platform.cli.channels import BadChannel
     from portfolio_platform.cli.lookahead import BadStep
     from portfolio_platform.cli.plans import NotExecutable
@@ -27,6 +28,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.solana.layouts import InvalidPubkey
     from portfolio_platform.solana.rpc import RpcError
     from portfolio_platform.solana.universe import UniverseError
+    from portfolio_platform.store.bars import OtherAsset
     from portfolio_platform.store.database import DatabaseError
     from portfolio_platform.store.dead_letters import UnknownDeadLetter
     from portfolio_platform.store.embedded import EmbeddedServerError
@@ -42,8 +44,10 @@ def domain_errors() -> tuple[type[Exception], ...]:
         LocalKeyError,
         MarketError,
         NoSnapshot,
+        BadMintOption,
         BadStep,
         NotExecutable,
+        OtherAsset,
         QuoteRefused,
         RpcError,
         UniverseError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,14 @@ from portfolio_platform.market.series import (
     BarSeries,
     Instrument,
     InstrumentKind,
+    instant,
     instrument_kind,
     interval_length,
     iso,
 )
 
 _BLOCK = 1 << 20
+_BARS_THAT_TELL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,9 @@ def _interval(
     file: str, name: str | None, group: np.ndarray, opened_at: np.ndarray
 ) -> tuple[str, np.timedelta64]:
     if name is not None:
-        return name, interval_length(name)
+        length = interval_length(name)
+        _refuse_longer_bars(file, name, length, opened_at)
+        return name, length
     found = infer_interval(group, opened_at)
     if found is None:
         raise UnknownInterval(
@@ -130,6 +135,23 @@ def _interval(
     )
 
 
+def _refuse_longer_bars(
+    file: str, name: str, length: np.timedelta64, opened_at: np.ndarray
+) -> None:
+    """Refuse an interval where every bar opens on the grid of a longer one.
+
+    Holes never put all bars of a series on a coarser grid, so the bars are those longer ones.
+    """
+    instants = pd.unique(opened_at).astype(np.int64)
+    if len(instants) < _BARS_THAT_TELL:
+        return
+    for longer, candidate in reversed(INTERVALS.items()):
+        if candidate > length and not ((instants - instants[0]) % candidate.astype(np.int64)).any():
+            raise UnknownInterval(
+                file, f"every bar opens a multiple of {longer} after the first: not {name} bars"
+            )
+
+
 def read_bars(
     path: str | Path,
     venue: str,
@@ -140,6 +162,7 @@ def read_bars(
     quote: str | None = None,
     mints: Mapping[str, str] | None = None,
     ohlc_tolerance: float = 1e-9,
+    closed_by: datetime | None = None,
 ) -> BarFile:
     """Read a bar file.
 
@@ -163,6 +186,8 @@ def read_bars(
         Venue symbol or base asset → mint.
     ohlc_tolerance : float
         See :class:`~.settings.CleaningSettings`.
+    closed_by : datetime, optional
+        Bars that close later are quarantined: they are not final, or have not happened.
 
     Returns
     -------
@@ -223,7 +248,8 @@ def read_bars(
     name, length = _interval(file, interval, group[placed], opened_at[placed])
     phase = infer_phase(opened_at[placed], length)
 
-    disposition = dispose(group, opened_at, values, length, phase, ohlc_tolerance)
+    limit = None if closed_by is None else instant(closed_by)
+    disposition = dispose(group, opened_at, values, length, phase, ohlc_tolerance, limit)
     nameless = group < 0
     reason = np.where(nameless, REASON_CODE["null_symbol"], disposition.reason)
     disposition = Disposition.of_reasons(reason)

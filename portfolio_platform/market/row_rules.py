@@ -19,6 +19,7 @@ REASONS: tuple[str, ...] = (
     "null_time",
     "implausible_time",
     "off_grid",
+    "not_closed",
     "outside_listing",
     "null_open",
     "null_high",
@@ -88,6 +89,16 @@ def off_grid(opened_at: np.ndarray, interval: np.timedelta64, phase: np.timedelt
     offset = opened_at.astype(np.int64) - phase.astype(np.int64)
     mask: np.ndarray = offset % interval.astype(np.int64) != 0
     return mask & ~np.isnat(opened_at)
+
+
+def not_closed(
+    opened_at: np.ndarray, interval: np.timedelta64, closed_by: np.datetime64 | None
+) -> np.ndarray:
+    """Mask of bars that had not closed by `closed_by`: they may still change, or never were."""
+    if closed_by is None:
+        return np.zeros(len(opened_at), dtype=bool)
+    mask: np.ndarray = opened_at > closed_by - interval
+    return mask
 
 
 def unusable_bars(columns: Mapping[str, np.ndarray], tolerance: float) -> np.ndarray:
@@ -190,10 +201,12 @@ def dispose(
     interval: np.timedelta64,
     phase: np.timedelta64,
     tolerance: float,
+    closed_by: np.datetime64 | None = None,
 ) -> Disposition:
-    """Apply the row rules in order: time, grid, bar, then repetition among what is left."""
+    """Apply the row rules in order: time, grid, close, bar, then repetition among what is left."""
     reason = unusable_times(opened_at)
     _mark(reason, off_grid(opened_at, interval, phase), "off_grid")
+    _mark(reason, not_closed(opened_at, interval, closed_by), "not_closed")
     bars = unusable_bars(columns, tolerance)
     reason = np.where(reason == 0, bars, reason).astype(np.int8)
     left = np.flatnonzero(reason == 0)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from portfolio_platform.cli.bars import mint_pairs
+from portfolio_platform.cli.errors import domain_errors
 from portfolio_platform_tests.end_to_end.commands import Home
 
 
@@ -50,6 +53,27 @@ def test_a_bar_file_with_a_missing_column_names_file_and_column(home: Home, tmp_
     assert "nowhere" in said or "close" in said
 
 
+SOL = "So11111111111111111111111111111111111111112"
+USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["SOL=abc"], "'abc' is not a Solana public key"),
+        (["SOL="], "not a Solana public key"),
+        (["SOL"], "neither SYMBOL=MINT nor `match`"),
+        ([f"={SOL}"], "neither SYMBOL=MINT nor `match`"),
+        ([f"SOL={SOL}", f"SOL={USDC}"], "two mints for SOL"),
+    ],
+)
+def test_a_mint_option_that_says_nothing_is_refused(options: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        mint_pairs(options)
+    assert isinstance(caught.value, domain_errors())
+    assert mint_pairs(["match", f"SOL={SOL}"]) == {"SOL": SOL}
+
+
 def test_a_contradictory_backtest_is_refused_with_the_path_of_the_field(
     home: Home, tmp_path: Path
 ) -> None:
@@ -79,9 +103,7 @@ def test_decode_prints_kind_and_values_of_a_recorded_account(home: Home, real_da
 @pytest.mark.real_data
 def test_quote_from_recorded_accounts_is_exact(home: Home, real_data: Path) -> None:
     accounts = str(real_data / "accounts" / "orca_whirlpool")
-    sol = "So11111111111111111111111111111111111111112"
-    usdc = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
-    pair = ("--sell", sol, "--buy", usdc, "--accounts", accounts, "--json")
+    pair = ("--sell", SOL, "--buy", USDC, "--accounts", accounts, "--json")
     one = json.loads(home.platform("quote", *pair, "--amount", "1").stdout)
     assert one["amount_out"] == "40281456"
     many = json.loads(home.platform("quote", *pair, "--amount", "1000").stdout)

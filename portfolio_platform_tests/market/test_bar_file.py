@@ -1,5 +1,6 @@
 """Reading bar files: errors that name the place, and an account of every row."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,27 @@ def test_wrong_symbols_kinds_and_intervals(tmp_path):
     odd = written(tmp_path, HEADER, row("2024-01-01T00:00"), row("2024-01-01T00:07"))
     with pytest.raises(UnknownInterval, match="7"):
         read(odd)
+
+
+def test_a_given_interval_that_every_bar_contradicts_is_refused(tmp_path):
+    days = [row(f"2024-01-{day:02d}") for day in (1, 2, 3, 5, 8)]
+    with pytest.raises(UnknownInterval, match="not 1h bars"):
+        read(written(tmp_path, HEADER, *days), interval="1h")
+    # Four bars prove nothing, and one between two days makes them hours with holes.
+    assert read(written(tmp_path, HEADER, *days[:4]), interval="1h").report.kept == 4
+    hours = [*days, row("2024-01-09T07:00")]
+    assert read(written(tmp_path, HEADER, *hours), interval="1h").report.kept == 6
+
+
+def test_a_bar_that_has_not_closed_is_no_fact_yet(tmp_path):
+    path = written(
+        tmp_path, HEADER, row("2024-01-01"), row("2024-01-02"), row("2024-01-03"), row("2090-01-01")
+    )
+    file = read(path, closed_by=datetime(2024, 1, 3, 0, tzinfo=UTC))
+    assert file.report.reasons == {"not_closed": 2}
+    (series,) = file.series.values()
+    assert series.opened_at[-1] == np.datetime64("2024-01-02")
+    assert read(path).report.kept == 4
 
 
 def test_when_nothing_is_usable_the_first_row_is_named(tmp_path):

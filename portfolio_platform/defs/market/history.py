@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def import_file(
     symbol: str | None = None,
     symbols: Sequence[str] | None = None,
     mints: Mapping[str, str] | None = None,
+    named: Iterable[str] = (),
     run_id: str | None = None,
 ) -> dict[str, Any]:
     """Import a bar file; the report accounts for every row.
@@ -74,8 +75,18 @@ def import_file(
     mints : mapping, optional
         Symbol or base asset to mint. A ticker is not an asset: without an entry here the series
         keeps the identity ``venue:SYMBOL``.
+    named : iterable of str, optional
+        Those of `mints` that must be in the file: a slip of the pen would go unnoticed.
     """
-    read = read_bars(file, venue, instrument, symbol=symbol, interval=interval, mints=mints)
+    read = read_bars(
+        file,
+        venue,
+        instrument,
+        symbol=symbol,
+        interval=interval,
+        mints=mints,
+        closed_by=datetime.now(UTC),
+    )
     if read.interval not in bar_store.INTERVALS:
         raise UnsupportedBars(
             f"{file.name} holds {read.interval} bars; the platform keeps "
@@ -84,6 +95,11 @@ def import_file(
     wanted = None if symbols is None else set(symbols)
     if wanted is not None and (unknown := wanted - {i.symbol for i in read.series}):
         raise UnsupportedBars(f"{file.name} has no bars of {', '.join(sorted(unknown))}")
+    spelled = {name for one in read.series for name in (one.symbol, one.base)}
+    if strange := set(named) - spelled:
+        raise UnsupportedBars(
+            f"{file.name} has no bars of {', '.join(sorted(strange))}, for which a mint is given"
+        )
     report = read.report.to_json()
     batch = bar_store.save_batch(
         conn,
