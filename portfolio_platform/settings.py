@@ -11,8 +11,10 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SERVICES_FILE = "services.json"
@@ -226,6 +228,23 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator("rpc_urls")
+    @classmethod
+    def _endpoints(cls, joined: str | None) -> str | None:
+        for url in joined.split(",") if joined else ():
+            _address(url.strip(), ("https", "http"))
+        return joined
+
+    @field_validator("ws_url")
+    @classmethod
+    def _socket(cls, url: str | None) -> str | None:
+        return _address(url, ("wss", "ws")) if url else url
+
+    @field_validator("history_base_url", "supabase_url", "otlp_endpoint")
+    @classmethod
+    def _service(cls, url: str | None) -> str | None:
+        return _address(url, ("https", "http")) if url else url
+
     @cached_property
     def home_path(self) -> Path:
         """Absolute `home`."""
@@ -294,15 +313,29 @@ class Settings(BaseSettings):
         return self._resolve(self.universe, "PORTFOLIO_UNIVERSE", "PORTFOLIO_UNIVERSE")
 
 
+def _address(url: str, schemes: tuple[str, ...]) -> str:
+    """`url`, when it has one of the schemes and a host; it may hold a key and is not repeated."""
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"an address begins with {schemes[0]}:// (or {schemes[1]}://) and a host")
+    return url
+
+
+def variable_of(name: str, field: FieldInfo) -> str:
+    """The environment variable of a setting."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return str(alias) if alias else f"PORTFOLIO_{name.upper()}"
+
+
 def environment_table() -> list[tuple[str, str, str]]:
     """Name, default and meaning of every environment variable, for the README and `doctor`."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        if isinstance(alias, AliasChoices):
-            variable = str(alias.choices[0])
-        else:
-            variable = str(alias) if alias else f"PORTFOLIO_{name.upper()}"
-        default = "" if field.default is None else str(field.default)
-        rows.append((variable, default, field.description or ""))
-    return rows
+    return [
+        (
+            variable_of(name, field),
+            "" if field.default is None else str(field.default),
+            field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]

@@ -6,10 +6,11 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
-from portfolio_platform.cli.progress import console
+from portfolio_platform.cli.progress import answers, console
 
 app = typer.Typer(
     name="portfolio-platform",
@@ -95,7 +96,7 @@ def api(
 
 @app.command()
 def token(
-    user: Annotated[str | None, typer.Option(help="User id; default: the demo user.")] = None,
+    user: Annotated[UUID | None, typer.Option(help="User id; default: the demo user.")] = None,
     minutes: Annotated[int, typer.Option(help="Lifetime.", min=1)] = 60,
 ) -> None:
     """Issue a user token from the local key (embedded mode only)."""
@@ -106,7 +107,7 @@ def token(
     settings = Settings()
     if settings.jwks_url or settings.supabase_url:
         raise fail("tokens come from Supabase Auth here; sign in there")
-    issued = issue_token(settings.home_path, user or str(DEMO_USER), expires_in=minutes * 60)
+    issued = issue_token(settings.home_path, user or DEMO_USER, expires_in=minutes * 60)
     sys.stdout.write(issued + "\n")
 
 
@@ -187,14 +188,14 @@ def backtest(
 
 @app.command()
 def explain(
-    version: Annotated[str, typer.Argument(help="Version of a weight set, plan or report.")],
+    version: Annotated[UUID, typer.Argument(help="Version of a weight set, plan or report.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Print the chain of inputs down to slots, accounts and sha256 of their bytes."""
     from portfolio_platform.cli.lineage import run_explain
     from portfolio_platform.settings import Settings
 
-    raise typer.Exit(run_explain(Settings(), version, as_json=as_json))
+    raise typer.Exit(run_explain(Settings(), str(version), as_json=as_json))
 
 
 @app.command()
@@ -308,7 +309,7 @@ def dead_letters(
 
 @app.command()
 def channels(
-    user: Annotated[str | None, typer.Option(help="User id; default: the demo user.")] = None,
+    user: Annotated[UUID | None, typer.Option(help="User id; default: the demo user.")] = None,
     add: Annotated[
         str | None, typer.Option(help="https:// (signed webhook) or apprise address.")
     ] = None,
@@ -321,7 +322,7 @@ def channels(
     from portfolio_platform.cli.embedded_database import DEMO_USER
     from portfolio_platform.settings import Settings
 
-    owner = user or str(DEMO_USER)
+    owner = str(user or DEMO_USER)
     if add is not None:
         print_json(add_channel(Settings(), owner, name, add, min_severity), indent=2)
     elif remove is not None:
@@ -345,7 +346,7 @@ def doctor(as_json: JsonFlag = False) -> None:
             mark = {"ok": "[green]ok[/green]   ", "off": "[dim]off[/dim]  "}.get(
                 finding.state, "[red]wrong[/red]"
             )
-            console.print(f"{mark} {finding.subject}: {finding.detail}", soft_wrap=True)
+            answers.print(f"{mark} {finding.subject}: {finding.detail}")
     raise typer.Exit(int(any(finding.state == "wrong" for finding in findings)))
 
 

@@ -4,11 +4,63 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from portfolio_platform.cli.progress import console
+from rich.table import Table
+
+from portfolio_platform.cli.progress import answers, console
 from portfolio_platform.settings import Settings
 from portfolio_platform.store.database import connect
 from portfolio_platform.store.requests import open_request, request
+
+
+class UnreadableSpec(ValueError):
+    """The file of a backtest spec cannot be read or holds no JSON."""
+
+
+def read_spec(file: Path) -> Any:
+    """The JSON document of a file.
+
+    Raises
+    ------
+    UnreadableSpec
+        No such file, or not JSON; the message says where it stops being JSON.
+    """
+    try:
+        return json.loads(file.read_text())
+    except OSError as error:
+        raise UnreadableSpec(
+            f"{file}: {error.strerror}; see examples/backtest.json for one that runs"
+        ) from error
+    except ValueError as error:
+        raise UnreadableSpec(f"{file} is not JSON: {error}") from error
+
+
+def metrics_table(report: dict[str, Any]) -> Table:
+    """Strategies, then benchmarks, with the figures that are read first."""
+    figures = (
+        ("CAGR", "cagr", "{:.1%}"),
+        ("vol", "volatility", "{:.1%}"),
+        ("Sharpe", "sharpe", "{:.2f}"),
+        ("drawdown", "max_drawdown", "{:.1%}"),
+        ("turnover/y", "turnover_per_year", "{:.2f}"),
+        ("costs", "costs_paid", "{:,.0f}"),
+        ("equity", "final_equity", "{:,.0f}"),
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"{report['outcome']}", no_wrap=True)
+    for title, _, _ in figures:
+        table.add_column(title, justify="right")
+    for name, section in {**report["strategies"], **report["benchmarks"]}.items():
+        metrics = section["metrics"]
+        table.add_row(
+            name,
+            *(
+                "–" if metrics.get(key) is None else form.format(metrics[key])
+                for _, key, form in figures
+            ),
+        )
+    return table
 
 
 def run_backtest_command(
@@ -30,7 +82,7 @@ def run_backtest_command(
     from portfolio_platform.backtesting import BacktestSpec
     from portfolio_platform.cli import print_json
 
-    document = json.loads(spec_file.read_text())
+    document = read_spec(spec_file)
     spec = BacktestSpec.model_validate(document)
     url = settings.resolve_database_url()
     if check_lookahead:
@@ -48,6 +100,14 @@ def run_backtest_command(
             (answered.version,),
         ).fetchone()
     if found is None:
+        if as_json:
+            print_json(
+                {
+                    "request_id": str(request_id),
+                    "outcome": answered.state,
+                    "reason": answered.reason,
+                }
+            )
         console.print(f"[red]{answered.state}[/red] {answered.reason}", soft_wrap=True)
         return 1
     report, page = found
@@ -57,9 +117,8 @@ def run_backtest_command(
     if as_json:
         print_json({"request_id": str(request_id), "version": str(answered.version), **report})
     else:
-        console.print(report["verdict"]["sentence"], soft_wrap=True)
-        for name, section in report["strategies"].items():
-            console.print(f"{name}: {section['metrics']}", soft_wrap=True)
+        answers.print(metrics_table(report))
+        answers.print(report["verdict"]["sentence"])
     return 0 if answered.state == "done" else 1
 
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.table import Table
 
 from portfolio_platform.cli import demo_results, services
-from portfolio_platform.cli.progress import console, step
+from portfolio_platform.cli.progress import answers, console, step
 from portfolio_platform.settings import Settings
 
 UI_DEADLINE = 90.0
@@ -153,27 +152,10 @@ def _watch(instance: Any, shown: Any, total: int, done: threading.Event) -> None
 
 
 def _show(settings: Settings, outcome: dict[str, Any]) -> None:
-    results = demo_results.read(settings)
-    outcome |= results
+    outcome |= demo_results.read(settings)
     for name, message in outcome["failures"].items():
         console.print(f"[red]{name} failed[/red]: {message}", soft_wrap=True)
-    strategies = list(results["weights"])
-    symbols = sorted({s for weights in results["weights"].values() for s in weights})
-    table = Table(title="Latest weights", title_justify="left")
-    table.add_column("token")
-    for name in strategies:
-        table.add_column(name, justify="right")
-    for symbol in symbols:
-        shares = [results["weights"][name].get(symbol, 0.0) for name in strategies]
-        if any(share > 5e-5 for share in shares):
-            table.add_row(symbol, *(f"{share:.2%}" if share > 5e-5 else "·" for share in shares))
-    console.print(table)
-    reallocation = results["reallocation"]
-    console.print(
-        f"Reallocation: [bold]{reallocation['outcome']}[/bold] ({reallocation['reason']}), "
-        f"{reallocation['steps']} steps, cost {reallocation['cost_bps']} bps"
-    )
-    console.print(f"Backtest: {demo_results.headline(results['backtest'])}", soft_wrap=True)
+    demo_results.show(outcome)
 
 
 def _free_port(preferred: int) -> int:
@@ -230,10 +212,10 @@ def _addresses(settings: Settings, served: Served) -> None:
     from portfolio_platform.cli.embedded_database import DEMO_USER
 
     token = issue_token(settings.home_path, str(DEMO_USER), expires_in=86_400)
-    console.print(f"Dagster UI  {served.ui}")
-    console.print(f"API         {served.api}/docs")
-    console.print("Try it:", soft_wrap=True)
-    sys.stderr.write(
+    answers.print(f"Dagster UI  {served.ui}")
+    answers.print(f"API         {served.api}/docs")
+    answers.print("Try it:")
+    sys.stdout.write(
         f"curl -s -H 'Authorization: Bearer {token}' "
         f"'{served.api}/v1/weights/latest?strategy=min-variance'\n"
     )

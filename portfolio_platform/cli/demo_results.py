@@ -6,6 +6,9 @@ import json
 import sys
 from typing import Any
 
+from rich.table import Table
+
+from portfolio_platform.cli.progress import answers
 from portfolio_platform.settings import Settings
 from portfolio_platform.store.database import connect
 
@@ -69,16 +72,64 @@ def _backtest(report: tuple[Any, ...] | None) -> dict[str, Any]:
     }
 
 
+def show(outcome: dict[str, Any]) -> None:
+    """Print the weights as a table, the reallocation outcome and the backtest headline."""
+    answers.print(weights_table(outcome["weights"]))
+    plan = outcome["reallocation"]
+    answers.print(
+        f"Reallocation: [bold]{plan['outcome']}[/bold] ({plan['reason']}), "
+        f"{plan['steps']} steps, cost {_figure(plan['cost_bps'], '{:.2f} bps')}"
+    )
+    answers.print(f"Backtest: {headline(outcome['backtest'])}")
+
+
+def weights_table(weights: dict[str, dict[str, float]]) -> Table:
+    """Strategies down, tokens across, in percent: twelve tokens fit a terminal of 80 columns."""
+    symbols = {symbol: None for held in weights.values() for symbol in held}
+    held = [
+        symbol
+        for symbol in sorted(symbols)
+        if any(_shown(shares.get(symbol, 0.0)) for shares in weights.values())
+    ]
+    table = Table(title="Latest weights, %", title_justify="left", box=None, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
+    table.add_column("strategy", no_wrap=True)
+    for symbol in held:
+        table.add_column(symbol, justify="right", no_wrap=True)
+    for name, shares in weights.items():
+        table.add_row(name, *(_shown(shares.get(symbol, 0.0)) or "·" for symbol in held))
+    return table
+
+
+def _shown(share: float) -> str:
+    """Percent with one decimal; empty where that would be zero."""
+    percent = f"{share * 100:.1f}"
+    return "" if percent in ("0.0", "-0.0") else percent
+
+
+def _figure(value: Any, form: str) -> str:
+    return "–" if value is None else form.format(float(value))
+
+
 def headline(backtest: dict[str, Any]) -> str:
-    """One line about the newest report."""
+    """The newest report's figures and its verdict."""
     if not backtest:
         return "none"
+    figures = (
+        ("Sharpe", "sharpe", "{:.2f}"),
+        ("CAGR", "cagr", "{:.1%}"),
+        ("volatility", "volatility", "{:.1%}"),
+        ("largest drawdown", "max_drawdown", "{:.1%}"),
+        ("final equity", "final_equity", "{:,.0f}"),
+    )
     shown = [
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in backtest.items()
-        if key not in ("version", "request_id")
+        f"{title} {form.format(backtest[key])}" for title, key, form in figures if key in backtest
     ]
-    return ", ".join(shown)
+    subject = backtest.get("strategy", "no strategy")
+    return (
+        f"[bold]{backtest['outcome']}[/bold], {subject}: {', '.join(shown)}\n"
+        f"  {backtest['verdict']}"
+    )
 
 
 def print_line(outcome: dict[str, Any]) -> None:

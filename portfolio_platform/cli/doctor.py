@@ -132,9 +132,12 @@ def _universe(settings: Settings) -> Finding:
 
 def _history(settings: Settings) -> Finding:
     base = settings.resolve_history_url()
-    answer = httpx.get(f"{base.rstrip('/')}/config", timeout=5)
+    key = settings.history_api_key
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    answer = httpx.get(f"{base.rstrip('/')}/config", headers=headers, timeout=5)
     if answer.status_code in (401, 403):
-        return Finding("history", "wrong", "wants a key: set PORTFOLIO_HISTORY_API_KEY")
+        remedy = "refuses the key in" if key else "wants a key: set"
+        return Finding("history", "wrong", f"{base} {remedy} PORTFOLIO_HISTORY_API_KEY")
     return Finding("history", "ok", f"{base} answers HTTP {answer.status_code}")
 
 

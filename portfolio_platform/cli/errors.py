@@ -9,13 +9,14 @@ from contextlib import contextmanager
 import psycopg
 from pydantic import ValidationError
 
-from portfolio_platform.settings import ServicesNotRunning
+from portfolio_platform.settings import ServicesNotRunning, Settings, variable_of
 
 
 def domain_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is written for a person."""
     from portfolio_platform.amm import AmmError
     from portfolio_platform.api.local_keys import LocalKeyError
+    from portfolio_platform.cli.backtests import UnreadableSpec
     from portfolio_platform.cli.bars import BadMintOption
     from portfolio_platform.cli.channels import BadChannel
     from portfolio_platform.cli.lookahead import BadStep
@@ -51,6 +52,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
         QuoteRefused,
         RpcError,
         UniverseError,
+        UnreadableSpec,
         UnsupportedBars,
         EmbeddedServerError,
         UnknownRow,
@@ -60,6 +62,12 @@ def domain_errors() -> tuple[type[Exception], ...]:
         psycopg.OperationalError,
         FileNotFoundError,
     )
+
+
+def _variable(path: str) -> str:
+    """The environment variable that a refused setting came from."""
+    field = Settings.model_fields.get(path)
+    return variable_of(path, field) if field else path
 
 
 @contextmanager
@@ -72,7 +80,11 @@ def explained() -> Iterator[None]:
     except ValidationError as error:
         for problem in error.errors():
             path = ".".join(str(part) for part in problem["loc"])
-            sys.stderr.write(f"error {error.title} {path}: {problem['msg']}\n")
+            if error.title == Settings.__name__:
+                named = _variable(path)
+            else:
+                named = f"{error.title} {path}".strip()
+            sys.stderr.write(f"error {named}: {problem['msg']}\n")
         sys.exit(1)
     except domain_errors() as error:
         sys.stderr.write(f"error {type(error).__name__}: {error}\n")

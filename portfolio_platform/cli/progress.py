@@ -1,4 +1,7 @@
-"""Progress shown to a person: a line per step, a spinner and seconds where it takes longer."""
+"""The two voices of the command line: answers on standard output, progress on standard error.
+
+Progress is a line per step, with a spinner and seconds while it takes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 console = Console(stderr=True, highlight=False)
+answers = Console(highlight=False, soft_wrap=True)
 
 
 class Step:

@@ -44,13 +44,45 @@ def test_an_unreachable_database_is_named_without_its_password(home: Home) -> No
     assert "secret-word" not in said
 
 
-def test_a_bar_file_with_a_missing_column_names_file_and_column(home: Home, tmp_path: Path) -> None:
-    file = tmp_path / "bars.csv"
-    file.write_text("date,open,high,low,volume,symbol\n2024-01-01,1,2,1,5,SOLUSDT\n")
-    home.environment["DATABASE_URL"] = "postgresql://me:secret-word@127.0.0.1:1/nowhere"
-    home.platform("up", check=False)
-    said = _refused(home, "import-bars", str(file), "--venue", "x", "--instrument", "spot")
-    assert "nowhere" in said or "close" in said
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "nonsense"),
+        ("token", "--user", "nonsense"),
+        ("channels", "--user", "nonsense"),
+    ],
+)
+def test_an_id_that_is_none_is_refused(home: Home, arguments: tuple[str, ...]) -> None:
+    assert "Input should be a valid UUID" in _refused(home, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SOLANA_RPC_URLS", "http://127.0.0.1:1,api.example?key=secret-word"),
+        ("SOLANA_WS_URL", "https://secret-word"),
+        ("PORTFOLIO_HISTORY_BASE_URL", "history/secret-word"),
+        ("SUPABASE_URL", "secret-word"),
+        ("PORTFOLIO_API_PORT", "secret-word"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(home: Home, variable: str, value: str) -> None:
+    home.environment[variable] = value
+    said = _refused(home, "doctor")
+    assert f"error {variable}: " in said
+    assert "secret-word" not in said
+
+
+@pytest.mark.parametrize(("content", "named"), [(None, "No such file"), ("{", "is not JSON")])
+def test_a_spec_file_that_is_none_is_named(
+    home: Home, tmp_path: Path, content: str | None, named: str
+) -> None:
+    spec = tmp_path / "spec.json"
+    if content is not None:
+        spec.write_text(content)
+    said = _refused(home, "backtest", str(spec))
+    assert str(spec) in said
+    assert named in said
 
 
 SOL = "So11111111111111111111111111111111111111112"

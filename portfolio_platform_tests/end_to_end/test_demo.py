@@ -65,8 +65,17 @@ def _check(line: str) -> dict:
 
 def test_once_prints_the_answer_and_leaves_nothing_running(home: Home) -> None:
     done = home.platform("demo", "--once", "--json")
-    _check(done.stdout.splitlines()[-1])
-    assert "curl -s -H 'Authorization: Bearer " in done.stderr
+    answer = _check(done.stdout.splitlines()[-1])
+    assert "curl -s -H 'Authorization: Bearer " in done.stdout
+    table = [line.rstrip() for line in done.stdout.splitlines()[:20]]
+    header = next(line.split() for line in table if line.lstrip().startswith("strategy"))
+    shown = {line.split()[0]: line.split()[1:] for line in table if line.split()[:1]}
+    for name, weights in answer["weights"].items():
+        cells = dict(zip(header[1:], shown[name], strict=True))
+        for symbol, weight in weights.items():
+            if weight > 0.0005:
+                assert float(cells[symbol]) == pytest.approx(weight * 100, abs=0.0501)
+    assert answer["reallocation"]["outcome"] in done.stdout
     _await_nothing_left(home.path)
 
 

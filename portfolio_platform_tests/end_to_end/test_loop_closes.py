@@ -69,6 +69,16 @@ def test_a_streamed_minute_and_a_quote_answer_from_the_live_chain(home: Home) ->
     assert "at most 9 decimals" in " ".join(refused.stderr.split())
 
 
+def test_a_bar_file_with_a_missing_column_names_file_and_column(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "bars.csv"
+    file.write_text("date,open,high,low,volume,symbol\n2024-01-01,1,2,1,5,SOLUSDT\n")
+    refused = home.platform(
+        "import-bars", str(file), "--venue", "x", "--instrument", "spot", check=False
+    )
+    assert refused.returncode == 1
+    assert "bars.csv, column 'close'" in " ".join(refused.stderr.split())
+
+
 def test_the_planted_look_ahead_is_caught(home: Home, tmp_path: Path) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(
