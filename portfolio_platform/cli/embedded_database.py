@@ -21,12 +21,12 @@ SEED = Path(__file__).resolve().parents[2] / "supabase" / "seed.sql"
 
 def start_database(home: Path, say: Say, *, daemon: bool) -> dict[str, Any]:
     """Start or join the embedded server; returns the addresses of its databases."""
-    shown = 0.0
+    said = ""
 
     def progress(seconds: float, doing: str) -> None:
-        nonlocal shown
-        if seconds - shown > 1.0 or seconds == 0.0:
-            shown = seconds
+        nonlocal said
+        if doing != said and (seconds == 0.0 or seconds > 1.0):
+            said = doing
             say(f"PostgreSQL: {doing}")
 
     store = bootstrap.prepare_embedded(home, daemon=daemon, progress=progress)
