@@ -71,6 +71,14 @@ def _of_measure(spec: StrategySpec) -> Iterator[Finding]:
         yield ("rm",), f"model {model} knows only rm MV"
     if model == "HRP" and rm == "equal":
         yield ("rm",), "HRP with equal risk is model equal_weight"
+    if model in {"HERC", "HERC2"} and rm == "equal":
+        yield ("rm",), f"riskfolio's {model} with equal risk gives each cluster the whole budget"
+    sets = spec.worst_case
+    if model == "WC" and sets.covariance_set == "ellip" and sets.ellipse == "n":
+        yield (
+            ("worst_case", "ellipse"),
+            "riskfolio's normal simulation gives an ellipse of covariances no size; use s, c or m",
+        )
     if model == "OWA" and rm != "MV":
         yield ("rm",), "model OWA takes its measure from owa.measure; leave rm at MV"
     if model == "NCO" and rm not in names.CONVEX_MEASURES:

@@ -204,3 +204,22 @@ def test_a_stablecoin_takes_nearly_all(fields, panel_of, spec):
     )
     assert ours.status == "optimal"
     assert ours.weights.get("USDC", 0.0) <= 0.2 + 1e-9
+
+
+def test_an_ellipse_of_covariances_by_normal_simulation_has_no_size(frame, spec):
+    theirs = portfolio(frame)
+    theirs.wc_stats(ellip="n", n_sim=100)
+    assert not theirs.k_sigma < 1e3  # NaN, or the inverse of a singular matrix
+    sets = {"covariance_set": "ellip", "simulations": 100}
+    with pytest.raises(ValidationError, match="no size; use s, c or m"):
+        spec(model="WC", worst_case=sets)
+    assert spec(model="WC", worst_case=sets | {"ellipse": "s"}).worst_case.ellipse == "s"
+
+
+def test_equal_risk_clusters_each_take_the_whole_budget(frame, spec):
+    import riskfolio
+
+    theirs = riskfolio.HCPortfolio(returns=frame).optimization(model="HERC", rm="equal")
+    assert theirs.to_numpy().sum() > 1.9
+    with pytest.raises(ValidationError, match="whole budget"):
+        spec(model="HERC", rm="equal")

@@ -26,9 +26,12 @@ ERRORS = (
 )
 
 
-def load() -> None:
-    """Import riskfolio, which takes seconds."""
+def load() -> tuple[type[Exception], ...]:
+    """Import riskfolio, which takes seconds; return what it raises where it cannot answer."""
     import riskfolio  # noqa: F401
+    from cvxpy.error import DCPError, SolverError
+
+    return (*ERRORS, DCPError, SolverError)
 
 
 def call(request: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the process is kept for the next question, and the time of its start is not char
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import socket
@@ -61,7 +62,7 @@ class Worker:
                     raise Overdue(f"riskfolio took longer than {limit:g} s")
                 kind, value = link.recv()
             except (EOFError, OSError) as error:
-                raise Broken(f"riskfolio's process ended ({self.stop()})") from error
+                raise Broken(f"riskfolio's process ended ({self._ended()})") from error
             except BaseException:
                 # interrupted half way: the next question must not read this one's answer
                 self.stop()
@@ -82,6 +83,13 @@ class Worker:
         code = process.wait()
         return f"exit code {code}"
 
+    def _ended(self) -> str:
+        """Return how a process ended that hung up, which it does an instant before it is gone."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2.0)
+        return self.stop()
+
     def _started(self) -> Connection:
         if self._link is not None:
             return self._link
@@ -101,7 +109,7 @@ class Worker:
                 raise Broken(f"riskfolio did not start within {START_LIMIT:g} s")
             self._link.recv()
         except (EOFError, OSError) as error:
-            raise Broken(f"riskfolio's process did not start ({self.stop()})") from error
+            raise Broken(f"riskfolio's process did not start ({self._ended()})") from error
         return self._link
 
 
@@ -114,7 +122,7 @@ def serve(link: Connection) -> None:
     """Answer until the parent hangs up; an orphan ends soon after the limit of its question."""
     from portfolio_platform.optimization.engines import riskfolio_call
 
-    riskfolio_call.load()
+    errors = riskfolio_call.load()
     link.send(("ready", None))
     while True:
         try:
@@ -124,8 +132,9 @@ def serve(link: Connection) -> None:
         signal.alarm(int(limit) + _GRACE)
         try:
             answer = ("answer", riskfolio_call.QUESTIONS[question](request))
-        except riskfolio_call.ERRORS as error:
-            answer = ("failed", f"{type(error).__name__}: {error}")
+        except errors as error:
+            first = (str(error).splitlines() or [""])[0]
+            answer = ("failed", f"{type(error).__name__}: {first[:200]}")
         signal.alarm(0)
         link.send(answer)
 
