@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from dagster import AssetCheckEvaluation, AssetSelection, DagsterInstance, materialize
+from dagster import (
+    AssetCheckEvaluation,
+    AssetKey,
+    AssetRecordsFilter,
+    AssetSelection,
+    DagsterInstance,
+    materialize,
+)
 from psycopg.types.json import Jsonb
 
 from portfolio_platform.defs.portfolio.assets import optimal_weights
@@ -176,7 +183,38 @@ def test_a_decision_shows_what_changed_and_what_it_looked_at(world: World) -> No
     )
     assert outcome["version"] == version[0]
     assert float(outcome["change"]) == pytest.approx(0.5)
-    assert "mine | SOL | 0.5" in shown["weights"]
+    assert "mine | SOL | 0.5 | 0.25 | 0.25" in shown["weights"]
+    assert "mine | BONK | 0 | 0.25 | -0.25" in shown["weights"]
+    assert shown["status"] == "optimal"
+    assert shown["engine"] == "rules"
+    assert shown["largest_weight"] == pytest.approx(0.5)
+    assert shown["change"] == pytest.approx(0.5)
+    assert shown["volatility"] > 0
     assert f"strategy | {strategy} | " in shown["inputs"]
     assert "bars | " in shown["inputs"]
     assert shown["plot mine"].startswith("![picture](data:image/png;base64,")
+
+
+def test_every_new_version_is_in_the_history_of_its_strategy(world: World) -> None:
+    """The asset of all strategies fills the partitions of the asset of one."""
+    strategy = world.strategy("mine")
+    with DagsterInstance.ephemeral() as instance:
+
+        def decide() -> int:
+            materialize([optimal_weights], resources={"platform": Platform()}, instance=instance)
+            found = instance.fetch_materializations(
+                AssetRecordsFilter(
+                    asset_key=AssetKey("strategy_weights"), asset_partitions=[strategy]
+                ),
+                limit=10,
+            )
+            shown = found.records[0].asset_materialization.metadata
+            assert shown["strategy"].value == "mine"
+            assert shown["plot mine"].value.startswith("![picture]")
+            return len(found.records)
+
+        assert decide() == 1
+        assert strategy in instance.get_dynamic_partitions("strategies")
+        assert decide() == 1
+        world.touch(strategy, 20)
+        assert decide() == 2

@@ -1,6 +1,9 @@
 """Portfolio assets: optimal weights, portfolio states, reallocation plans."""
 
-from dagster import AssetExecutionContext, MaterializeResult, asset
+from collections.abc import Sequence
+from typing import Any
+
+from dagster import AssetExecutionContext, AssetMaterialization, MaterializeResult, asset
 
 from portfolio_platform.defs.market.assets import market_bars, market_metrics
 from portfolio_platform.defs.metadata import OWNERS, table
@@ -8,6 +11,10 @@ from portfolio_platform.defs.resources import Platform, code_version
 from portfolio_platform.defs.solana.assets import pool_states, token_prices, wallet_holdings
 
 GROUP = "portfolio"
+#: The partitioned asset with one partition per strategy, and its partitions.
+BY_STRATEGY, STRATEGIES = "strategy_weights", "strategies"
+#: More strategies at once are not drawn one by one.
+_DRAWN = 40
 
 
 @asset(
@@ -17,7 +24,10 @@ GROUP = "portfolio"
     deps=[market_bars, market_metrics],
 )
 def optimal_weights(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
-    """Optimal weights of every enabled strategy, or the typed reason why there are none."""
+    """Optimal weights of every enabled strategy, or the typed reason why there are none.
+
+    Each new version is a materialisation of its strategy's partition of `strategy_weights` too.
+    """
     from portfolio_platform.defs.portfolio.materialise import materialise_weights
     from portfolio_platform.defs.portfolio.weights_metadata import weights_metadata
 
@@ -26,6 +36,7 @@ def optimal_weights(context: AssetExecutionContext, platform: Platform) -> Mater
     for row in rows:
         if row["status"] != "optimal":
             context.log.warning(f"{row['strategy']}: {row['status']}: {row['reason']}")
+    _record_by_strategy(context, [row for row in rows if row["new"]])
     return MaterializeResult(
         metadata={
             "strategies": len(rows),
@@ -34,6 +45,25 @@ def optimal_weights(context: AssetExecutionContext, platform: Platform) -> Mater
             **weights_metadata(rows),
         }
     )
+
+
+def _record_by_strategy(context: AssetExecutionContext, rows: Sequence[dict[str, Any]]) -> None:
+    """Put new versions into the history of their strategies' partitions."""
+    from portfolio_platform.defs.portfolio.weights_metadata import strategy_metadata
+    from portfolio_platform.defs.requests.keyed import shown
+
+    known = set(context.instance.get_dynamic_partitions(STRATEGIES))
+    missing = [str(row["strategy_id"]) for row in rows if str(row["strategy_id"]) not in known]
+    if missing:
+        context.instance.add_dynamic_partitions(STRATEGIES, missing)
+    for row in rows:
+        context.log_event(
+            AssetMaterialization(
+                asset_key=BY_STRATEGY,
+                partition=str(row["strategy_id"]),
+                metadata=shown(strategy_metadata(row, pictures=len(rows) <= _DRAWN)),
+            )
+        )
 
 
 @asset(

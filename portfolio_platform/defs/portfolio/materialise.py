@@ -53,6 +53,7 @@ def materialise_weights(
         )
         conn.commit()
         solution, before = made.solution, made.previous
+        risk = made.report.get("risk", {})
         rows.append(
             {
                 "strategy": strategy.slug,
@@ -69,8 +70,13 @@ def materialise_weights(
                 "gap": solution.gap,
                 "volatility": solution.volatility,
                 "expected_return": solution.expected_return,
+                "conditional_value_at_risk": risk.get("conditional_value_at_risk"),
+                "diversification_ratio": risk.get("diversification_ratio"),
                 "report": made.report,
                 "symbols": symbols,
+                "before": None
+                if before is None
+                else {symbols.get(mint, mint): weight for mint, weight in before.weights.items()},
                 "weights": {
                     symbols.get(mint, mint): weight
                     for mint, weight in sorted(

@@ -12,6 +12,11 @@ _OUTCOMES = (
     *("strategy", "status", "engine", "gap", "volatility", "change", "new", "version"),
     "reason",
 )
+#: What Dagster plots over the versions of one strategy.
+_FIGURES = (
+    *("gap", "expected_return", "volatility", "conditional_value_at_risk"),
+    *("diversification_ratio", "change"),
+)
 
 
 def weights_metadata(rows: Sequence[dict[str, Any]], *, pictures: bool = True) -> dict[str, Any]:
@@ -33,14 +38,43 @@ def weights_metadata(rows: Sequence[dict[str, Any]], *, pictures: bool = True) -
     return {
         "outcomes": table(rows, _OUTCOMES),
         "weights": table(
-            [
-                {"strategy": row["strategy"], "symbol": symbol, "weight": weight}
-                for row in rows
-                for symbol, weight in row["weights"].items()
-            ],
-            ["strategy", "symbol", "weight"],
+            [line for row in rows for line in _lines(row)],
+            ["strategy", "symbol", "weight", "before", "change"],
             limit=200,
         ),
         "inputs": table(inputs.values(), ["kind", "id", "sha256"], limit=100),
         **{f"plot {row['strategy']}": risk_and_frontier(row) for row in drawn},
     }
+
+
+def strategy_metadata(row: dict[str, Any], *, pictures: bool = True) -> dict[str, Any]:
+    """What the UI shows of one strategy: outcome, figures to plot over its versions, details."""
+    said = {name: row.get(name) for name in ("strategy", "status", "reason", "engine", "new")}
+    said["version"] = str(row["version"]) if "version" in row else None
+    figures = {name: row.get(name) for name in _FIGURES}
+    if row["weights"]:
+        figures["largest_weight"] = max(row["weights"].values())
+        figures["assets_held"] = sum(weight != 0 for weight in row["weights"].values())
+    known = {name: value for name, value in (said | figures).items() if value is not None}
+    return known | weights_metadata([row], pictures=pictures)
+
+
+def _lines(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Weights of a row beside those of the version before; tokens that were sold come last."""
+    before = row.get("before")
+    if before is None or not row["weights"]:
+        return [
+            {"strategy": row["strategy"], "symbol": symbol, "weight": weight}
+            for symbol, weight in row["weights"].items()
+        ]
+    sold = {symbol: 0.0 for symbol in before if symbol not in row["weights"]}
+    return [
+        {
+            "strategy": row["strategy"],
+            "symbol": symbol,
+            "weight": weight,
+            "before": before.get(symbol, 0.0),
+            "change": weight - before.get(symbol, 0.0),
+        }
+        for symbol, weight in (row["weights"] | sold).items()
+    ]

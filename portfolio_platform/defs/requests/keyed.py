@@ -48,7 +48,7 @@ def shown(said: dict[str, Any]) -> dict[str, Any]:
 def weigh(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
     """Weights of these strategies."""
     from portfolio_platform.defs.portfolio.materialise import materialise_weights
-    from portfolio_platform.defs.portfolio.weights_metadata import weights_metadata
+    from portfolio_platform.defs.portfolio.weights_metadata import strategy_metadata
 
     with platform.covering("optimal_weights", run_id, *keys), platform.connect() as conn:
         rows = materialise_weights(
@@ -60,9 +60,7 @@ def weigh(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Row
         say(f"{row['strategy']}: {row['status']}: {row['reason']}")
     for key in keys:
         row = said.get(key) or (refused[0] if len(keys) == 1 and refused else {})
-        said_of = {name: row.get(name) for name in ("strategy", "status", "reason", "new")}
-        details = weights_metadata([row], pictures=len(keys) == 1) if row else {}
-        yield key, {**said_of, **details}
+        yield key, strategy_metadata(row, pictures=len(keys) == 1) if row else {}
 
 
 def plan(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
