@@ -12,6 +12,7 @@ from typing import Any
 
 from portfolio_platform.amm import AmmPool, TransferFee, pool_from_json
 from portfolio_platform.reallocation.rationals import ratio
+from portfolio_platform.reallocation.reasons import Failure
 from portfolio_platform.reallocation.settings import PlanSettings
 
 
@@ -243,7 +244,8 @@ class PlanInputs:
     """The whole input of `compute`; two equal values give the same plan, byte for byte.
 
     `expected_benefit` is in hub base units over the horizon for which the caller holds the cost
-    worth paying.
+    worth paying. `refusals` say why there is nothing to plan on (no target, no network): such
+    inputs give a failed plan that still shows the portfolio.
     """
 
     portfolio: Portfolio
@@ -258,6 +260,7 @@ class PlanInputs:
     expected_benefit: Fraction | None = None
     outlook: Outlook | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[Failure, ...] = ()
 
     @classmethod
     def build(
@@ -275,6 +278,7 @@ class PlanInputs:
         expected_benefit: Any = None,
         outlook: Outlook | None = None,
         references: Mapping[str, str] | None = None,
+        refusals: Iterable[Failure] = (),
     ) -> PlanInputs:
         """Normalise loosely typed arguments: weights and prices become exact fractions."""
         for moment in (as_of, last_reallocation_at):
@@ -297,6 +301,7 @@ class PlanInputs:
             expected_benefit=None if expected_benefit is None else ratio(expected_benefit),
             outlook=outlook,
             references=dict(references or {}),
+            refusals=tuple(refusals),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -317,6 +322,7 @@ class PlanInputs:
             else str(self.expected_benefit),
             "outlook": self.outlook and self.outlook.to_json(),
             "references": dict(sorted(self.references.items())),
+            "refusals": [refusal.to_json() for refusal in self.refusals],
         }
 
     @classmethod
@@ -338,6 +344,7 @@ class PlanInputs:
             expected_benefit=None if benefit is None else Fraction(benefit),
             outlook=Outlook.from_json(data["outlook"]) if data["outlook"] else None,
             references=data["references"],
+            refusals=tuple(Failure.from_json(refusal) for refusal in data["refusals"]),
         )
 
     @property

@@ -43,6 +43,7 @@ def plan(
     expected_benefit: Any = None,
     outlook: Outlook | None = None,
     references: Mapping[str, str] | None = None,
+    refusals: Iterable[Failure] = (),
 ) -> Plan:
     """Plan the reallocation of a portfolio to target weights.
 
@@ -67,6 +68,8 @@ def plan(
         For the expected performance before and after.
     references : mapping of str to str, optional
         Ids and hashes of what the inputs were made from, kept with the plan.
+    refusals : iterable of Failure, optional
+        Why there is nothing to plan on; the plan then fails with them and shows the portfolio.
 
     Returns
     -------
@@ -87,6 +90,7 @@ def plan(
             expected_benefit=expected_benefit,
             outlook=outlook,
             references=references,
+            refusals=refusals,
         )
     )
 
@@ -119,7 +123,7 @@ def compute(inputs: PlanInputs) -> Plan:
             summary=summarise(inputs, before, before, (), Cost()),
         )
 
-    stopped = problems(inputs)
+    stopped = list(inputs.refusals) or problems(inputs)
     if stopped:
         return ended(Outcome.FAILED, (failure.reason for failure in stopped), failures=stopped)
     if before.nav is None or before.nav <= 0:

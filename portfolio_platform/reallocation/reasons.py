@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ class Reason(StrEnum):
     FEE_RESERVE = "fee_reserve"
     RPC_UNAVAILABLE = "rpc_unavailable"
     SOLVER_INFEASIBLE = "solver_infeasible"
+    NO_TARGET = "no_target"
+    INVALID_SETTINGS = "invalid_settings"
 
 
 class Trigger(StrEnum):
@@ -84,3 +87,16 @@ class Failure(NamedTuple):
             "parts_if_pools_recover": self.parts,
             "detail": self.detail,
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Failure:
+        """Restore the entry."""
+        need, available = data["need"], data["available"]
+        return cls(
+            data["asset"],
+            data["side"],
+            None if need is None else int(need),
+            None if available is None else int(available),
+            Reason(data["reason"]),
+            data["detail"],
+        )

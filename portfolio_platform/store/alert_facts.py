@@ -95,12 +95,16 @@ def portfolio_state(
 def portfolio_values(
     conn: Connection, user_id: UUID, portfolio_id: str, since: datetime
 ) -> list[tuple[datetime, float]]:
-    """Value of one of the user's portfolios in base units of its hub, oldest first."""
+    """Value of one of the user's portfolios in base units of its hub, oldest first.
+
+    States that lack a price have no value and are left out.
+    """
     rows = conn.execute(
         """
         select v.as_of, s.nav from public.portfolio_states as s
         join public.versions as v using (version)
         where s.portfolio_id::text = %s and v.user_id = %s and v.as_of >= %s
+          and s.nav is not null
         order by v.as_of, v.recorded_at
         """,
         (portfolio_id, user_id, since),

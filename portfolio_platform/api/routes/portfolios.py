@@ -86,12 +86,15 @@ class PortfolioPage(BaseModel):
 
 
 class PortfolioState(BaseModel):
-    """What the wallet held and was worth; `nav` in base units of the hub mint."""
+    """What the wallet held and was worth.
+
+    `nav` is in base units of the hub mint, null where a price is missing.
+    """
 
     portfolio_id: UUID
     version: UUID
     content_hash: str
-    nav: str
+    nav: str | None
     state: dict[str, Any]
     data_as_of: datetime
     computed_at: datetime

@@ -12,9 +12,11 @@ from psycopg import Connection
 from portfolio_platform.defs.market.bars import preference
 from portfolio_platform.defs.portfolio import plans, weights
 from portfolio_platform.defs.solana import facts, snapshots
+from portfolio_platform.defs.solana.wallets import with_wallets
 from portfolio_platform.optimization.limits import turnover
-from portfolio_platform.reallocation import Outcome
-from portfolio_platform.settings import Settings
+from portfolio_platform.reallocation import Failure, Outcome, Reason
+from portfolio_platform.settings import ServicesNotRunning, Settings
+from portfolio_platform.solana.rpc import RpcError
 from portfolio_platform.solana.universe import Universe
 from portfolio_platform.store import ingest, latest, requests
 
@@ -98,22 +100,19 @@ def materialise_states(
     run_id: str | None,
     only: Collection[UUID] | None = None,
 ) -> list[dict[str, Any]]:
-    """Publish the state of every portfolio that has a target (or only of these)."""
+    """Publish the state of every portfolio (or only of these), with or without a target."""
     rows: list[dict[str, Any]] = []
     for row in requests.portfolios(conn):
         if only is not None and row.portfolio_id not in only:
             continue
-        try:
-            _, state = plans.publish_state(conn, row, code_version=code_version, run_id=run_id)
-        except plans.NoTarget as error:
-            rows.append({"portfolio": row.name, "reason": str(error)})
-            continue
+        _, state = plans.publish_state(conn, row, code_version=code_version, run_id=run_id)
         rows.append(
             {
                 "portfolio": row.name,
                 "nav": None if state.nav is None else float(state.nav),
                 "deployment": None if state.deployment is None else float(state.deployment),
                 "overlap": None if state.overlap is None else float(state.overlap),
+                "reason": None if state.nav is not None else "a price is missing",
             }
         )
     return rows
@@ -129,7 +128,8 @@ def materialise_plans(
     """Plan every portfolio (or only these).
 
     The stored snapshot says whether anything must move. Where it must, the chain is read afresh
-    and the plan is computed from that read and nothing else.
+    and the plan is computed from that read and nothing else; where it cannot be read, that is the
+    outcome.
     """
     with connect() as conn:
         listed = requests.portfolios(conn)
@@ -142,18 +142,15 @@ def materialise_plans(
                 published, made = plans.publish_plan(
                     conn, row, code_version=code_version, run_id=run_id
                 )
-                if made.outcome is not Outcome.NO_REALLOCATION_NEEDED:
+                if made.outcome is not Outcome.NO_REALLOCATION_NEEDED and not made.inputs.refusals:
                     raise _MustRefetch
         except _MustRefetch:
             # The rehearsal was rolled back: only the plan from the fresh read is published.
             with connect() as conn:
-                refresh(conn, settings, plans.settings_of(row).max_slot_spread)
+                unread = _read_afresh(conn, settings, row)
                 published, made = plans.publish_plan(
-                    conn, row, code_version=code_version, run_id=run_id
+                    conn, row, code_version=code_version, run_id=run_id, refusals=unread
                 )
-        except plans.NoTarget as error:
-            rows.append({"portfolio": row.name, "outcome": "failed", "reasons": str(error)})
-            continue
         document = made.to_json()
         summary = document["summary"]
         rows.append(
@@ -175,8 +172,20 @@ class _MustRefetch(Exception):
     """A reallocation is due: the stored snapshot is not fresh enough to trade on."""
 
 
-def refresh(conn: Connection, settings: Settings, max_slot_spread: int) -> None:
-    """Read the chain afresh and land what plans are computed from.
+def _read_afresh(
+    conn: Connection, settings: Settings, row: requests.PortfolioRow
+) -> tuple[Failure, ...]:
+    """Land a fresh read, all of it or nothing; the reason where the chain cannot be read."""
+    try:
+        with conn.transaction():
+            refresh(conn, settings, row)
+    except (RpcError, facts.NoSnapshot, ServicesNotRunning) as error:
+        return (Failure(None, None, None, None, Reason.RPC_UNAVAILABLE, str(error)),)
+    return ()
+
+
+def refresh(conn: Connection, settings: Settings, row: requests.PortfolioRow) -> None:
+    """Read the chain afresh, the portfolio's wallet with it, and land what plans are computed from.
 
     More than a hundred accounts take several calls; while those lie further apart than the plan
     allows, the read is repeated a few times. The planner refuses what is still incoherent.
@@ -184,10 +193,11 @@ def refresh(conn: Connection, settings: Settings, max_slot_spread: int) -> None:
     described = ingest.universe(conn)
     if described is None:
         raise facts.NoSnapshot("no universe is known; materialise account_snapshots first")
-    universe = Universe.model_validate(described)
+    universe = with_wallets(Universe.model_validate(described), [row.wallet])
+    allowed = plans.settings_of(row).max_slot_spread
     for _ in range(COHERENCE_ATTEMPTS):
         fetch = snapshots.fetch_accounts(conn, settings, universe)
-        if fetch.slot - fetch.oldest_slot <= max_slot_spread:
+        if fetch.slot - fetch.oldest_slot <= allowed:
             break
     stored = facts.stored_snapshot(conn, fetch_id=fetch.fetch_id)
     facts.save_prices(conn, stored, settings)

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
 from pydantic import ValidationError
 
 from portfolio_platform.amm import AmmPool, TransferFee, pool_from_json
-from portfolio_platform.defs.portfolio.weights import last_good_weights
+from portfolio_platform.defs.portfolio.weights import (
+    GoodWeights,
+    last_good_weights,
+    last_refusal,
+)
 from portfolio_platform.reallocation import (
+    Failure,
     Outlook,
     Plan,
     PlanSettings,
     Portfolio,
     PortfolioState,
     Price,
+    Reason,
     SnapshotInfo,
     Token,
     plan,
     portfolio_state,
 )
-from portfolio_platform.store import latest
+from portfolio_platform.reallocation.rationals import floor_of, ratio
+from portfolio_platform.store import ingest, latest
 from portfolio_platform.store.publish import Input, Published, publish, sha256_of
 from portfolio_platform.store.requests import PortfolioRow
 
 
-class NoTarget(RuntimeError):
-    """A portfolio whose strategy has no weights yet, or that has no strategy."""
+class BadSettings(ValueError):
+    """Settings of a portfolio that cannot be used; the text carries the path of the field."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Everything that a plan of one portfolio is computed from, as stored facts."""
+    """Everything that a plan of one portfolio is computed from, as stored facts.
+
+    ``refusals`` say why there is nothing to plan on; what the wallet holds is known all the same.
+    """
 
     portfolio: Portfolio
     targets: dict[str, Any]
@@ -47,6 +58,7 @@ class Position:
     as_of: datetime
     inputs: tuple[Input, ...]
     outlook: Outlook | None
+    refusals: tuple[Failure, ...]
 
 
 def settings_of(row: PortfolioRow) -> PlanSettings:
@@ -54,34 +66,71 @@ def settings_of(row: PortfolioRow) -> PlanSettings:
 
     Raises
     ------
-    NoTarget
-        The stored settings are not valid; the text carries the path of the field.
+    BadSettings
     """
     try:
         return PlanSettings.model_validate(row.settings)
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise NoTarget(f"portfolio {row.name}: settings {path}: {first['msg']}") from error
+        raise BadSettings(f"settings {path}: {first['msg']}") from error
+
+
+def _refusal(reason: Reason, detail: str) -> Failure:
+    return Failure(None, None, None, None, reason, detail)
+
+
+def _target(
+    conn: Connection, row: PortfolioRow, as_of: datetime | None
+) -> tuple[GoodWeights | None, Failure | None]:
+    """The weights that a portfolio follows, or why it has none."""
+    if row.strategy_id is None:
+        return None, _refusal(Reason.NO_TARGET, "the portfolio follows no strategy")
+    good = last_good_weights(conn, row.strategy_id, as_of)
+    if good is not None:
+        return good, None
+    refused = last_refusal(conn, row.strategy_id, as_of)
+    if refused is None:
+        return None, _refusal(Reason.NO_TARGET, "the strategy has no weights yet")
+    return None, _refusal(Reason.SOLVER_INFEASIBLE, f"the strategy has no weights: {refused}")
+
+
+def _as_of(
+    conn: Connection, moments: list[datetime], as_of: datetime | None, settings: PlanSettings
+) -> tuple[datetime, datetime | None]:
+    """The moment that is planned for, and when the holdings were observed.
+
+    It is the time of the chain, so that the same snapshot gives the same plan; the clock counts
+    only where the snapshot is older than the portfolio allows, and the plan must say so.
+    """
+    now = as_of or datetime.now(UTC)
+    observed = max(moments, default=None)
+    if observed is None:
+        newest = ingest.newest_fetch(conn)
+        observed = newest.observed_at if newest is not None else None
+    limit = settings.max_snapshot_age_seconds
+    if observed is None or (limit is not None and (now - observed).total_seconds() > limit):
+        return now, observed
+    return observed, observed
 
 
 def position(conn: Connection, row: PortfolioRow, as_of: datetime | None = None) -> Position:
-    """Holdings, targets, accepted prices and pools of a portfolio at the newest stored slot.
-
-    Raises
-    ------
-    NoTarget
-        No strategy, no weights yet, or settings that cannot be used.
-    """
-    settings = settings_of(row)
-    if row.strategy_id is None:
-        raise NoTarget(f"portfolio {row.name} has no strategy; set its strategy_id")
-    weights = last_good_weights(conn, row.strategy_id, as_of)
-    if weights is None:
-        raise NoTarget(f"portfolio {row.name}: its strategy has no optimal weights yet")
+    """Holdings, targets, accepted prices and pools of a portfolio at the newest stored slot."""
+    refusals = []
+    try:
+        settings = settings_of(row)
+    except BadSettings as error:
+        # Only to value what is held: nothing is planned under settings that nobody chose.
+        settings = PlanSettings()
+        refusals.append(_refusal(Reason.INVALID_SETTINGS, str(error)))
+    weights, missing = _target(conn, row, as_of)
+    if missing is not None:
+        refusals.append(missing)
     known = latest.tokens(conn)
     tokens = {mint: _token(entry) for mint, entry in known.items()}
-    inputs = [Input("version", str(weights.version), weights.content_hash)]
+    inputs = []
+    if weights is not None:
+        inputs.append(Input("version", str(weights.version), weights.content_hash))
     held: dict[str, int] = defaultdict(int)
     frozen = set()
     slots, moments, ids = [], [], []
@@ -114,12 +163,12 @@ def position(conn: Connection, row: PortfolioRow, as_of: datetime | None = None)
             slots.append(stored["slot"])
             ids.append(str(stored["snapshot_id"]))
             inputs.append(Input("pool", str(stored["pool_state_id"]), sha256_of(stored["state"])))
-    observed = max(moments) if moments else weights.as_of
+    moment, observed = _as_of(conn, moments, as_of, settings)
     return Position(
         portfolio=Portfolio(
             str(row.portfolio_id), row.hub_mint, dict(held), frozen=frozenset(frozen)
         ),
-        targets=weights.weights,
+        targets=weights.weights if weights is not None else {},
         prices=prices,
         tokens=tokens,
         pools=tuple(pools),
@@ -127,9 +176,10 @@ def position(conn: Connection, row: PortfolioRow, as_of: datetime | None = None)
         snapshot=SnapshotInfo(
             min(slots, default=0), max(slots, default=0), observed, tuple(sorted(set(ids)))
         ),
-        as_of=observed,
+        as_of=moment,
         inputs=tuple(inputs),
-        outlook=outlook_of(weights.report),
+        outlook=outlook_of(weights.report) if weights is not None else None,
+        refusals=tuple(refusals),
     )
 
 
@@ -175,7 +225,7 @@ def publish_state(
 ) -> tuple[Published, PortfolioState]:
     """Value a portfolio against its targets and publish the state."""
     here = position(conn, row)
-    targets = {mint: _exact(weight) for mint, weight in here.targets.items()}
+    targets = {mint: ratio(weight) for mint, weight in here.targets.items()}
     state = portfolio_state(here.portfolio, targets, here.prices, here.tokens, here.settings)
     content = state.to_json()
     published = publish(
@@ -189,7 +239,7 @@ def publish_state(
             "portfolio_states": [
                 {
                     "portfolio_id": row.portfolio_id,
-                    "nav": int(state.nav) if state.nav is not None else 0,
+                    "nav": None if state.nav is None else floor_of(state.nav),
                     "state": content,
                 }
             ]
@@ -199,12 +249,6 @@ def publish_state(
         run_id=run_id,
     )
     return published, state
-
-
-def _exact(weight: float) -> Any:
-    from portfolio_platform.reallocation.rationals import ratio
-
-    return ratio(weight)
 
 
 def last_reallocation_at(conn: Connection, row: PortfolioRow) -> datetime | None:
@@ -221,9 +265,17 @@ def last_reallocation_at(conn: Connection, row: PortfolioRow) -> datetime | None
 
 
 def publish_plan(
-    conn: Connection, row: PortfolioRow, *, code_version: str, run_id: str | None
+    conn: Connection,
+    row: PortfolioRow,
+    *,
+    code_version: str,
+    run_id: str | None,
+    refusals: Iterable[Failure] = (),
 ) -> tuple[Published, Plan]:
-    """Decide and plan from the newest stored snapshot, and publish the outcome, whatever it is."""
+    """Decide and plan from the newest stored snapshot, and publish the outcome, whatever it is.
+
+    `refusals` are reasons of the caller not to plan (the chain could not be read).
+    """
     here = position(conn, row)
     made = plan(
         here.portfolio,
@@ -237,6 +289,7 @@ def publish_plan(
         last_reallocation_at=last_reallocation_at(conn, row),
         outlook=here.outlook,
         references={f"{one.kind}/{one.id}": one.sha256 or "" for one in here.inputs},
+        refusals=(*here.refusals, *refusals),
     )
     content = made.to_json()
     published = publish(

@@ -238,6 +238,21 @@ def last_good_weights(
     return GoodWeights(head[0], head[1], head[2], dict(rows), head[3])
 
 
+def last_refusal(conn: Connection, strategy_id: UUID, as_of: datetime | None = None) -> str | None:
+    """Status and reason of a strategy's newest attempt; None where it has weights or none yet."""
+    head = conn.execute(
+        """
+        select s.status, s.reason
+        from public.versions as v join public.weight_sets as s using (version)
+        where s.strategy_id = %(strategy)s
+          and (%(as_of)s::timestamptz is null or v.recorded_at <= %(as_of)s)
+        order by v.recorded_at desc, v.version limit 1
+        """,
+        {"strategy": strategy_id, "as_of": as_of},
+    ).fetchone()
+    return None if head is None or head[0] == "optimal" else f"{head[0]}: {head[1]}"
+
+
 def broken_spec(strategy: StrategyRow) -> str | None:
     """Why a stored spec cannot be used, or None."""
     try:

@@ -12,6 +12,7 @@ from portfolio_platform.defs.solana.swap_bars import make_bars
 from portfolio_platform.defs.solana.swap_pools import followed_pools
 from portfolio_platform.defs.solana.swaps import follow_pools
 from portfolio_platform.defs.solana.values import value_holdings
+from portfolio_platform.defs.solana.wallets import with_portfolios
 
 GROUP = "solana"
 
@@ -27,7 +28,7 @@ def account_snapshots(context: AssetExecutionContext, platform: Platform) -> Mat
     universe = snapshots.read_universe(settings.resolve_universe())
     with platform.connect() as conn:
         snapshots.store_universe(conn, universe)
-        fetch = snapshots.fetch_accounts(conn, settings, universe)
+        fetch = snapshots.fetch_accounts(conn, settings, with_portfolios(conn, universe))
     return MaterializeResult(
         metadata={
             **fetch.metadata,

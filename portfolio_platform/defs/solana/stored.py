@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from portfolio_platform.defs.solana.wallets import with_portfolios
 from portfolio_platform.solana.decoded import Decoded, Refused
 from portfolio_platform.solana.snapshot import AccountRecord, Group, Snapshot
 from portfolio_platform.solana.universe import Universe
@@ -166,7 +167,7 @@ def stored_snapshot(
     described = ingest.universe(conn)
     if head is None or described is None:
         raise NoSnapshot("no account has been fetched yet; materialise account_snapshots first")
-    return StoredFetch(conn, head, Universe.model_validate(described))
+    return StoredFetch(conn, head, with_portfolios(conn, Universe.model_validate(described)))
 
 
 def groups_of(snapshot: Snapshot, ids: Mapping[tuple[str, int], int]) -> dict[str, ReadTogether]:
