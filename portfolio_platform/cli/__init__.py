@@ -209,11 +209,19 @@ def quote(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a trade would give now, exact to the base unit, or why it cannot be done."""
-    from portfolio_platform.cli.quotes import run_quote
+    from portfolio_platform.cli.quotes import QuoteRefused, quote_text, run_quote
     from portfolio_platform.settings import Settings
 
-    answer = run_quote(Settings(), sell, buy, amount, accounts)
-    print_json(answer, indent=None if as_json else 2)
+    try:
+        answer = run_quote(Settings(), sell, buy, amount, accounts)
+    except QuoteRefused as refused:
+        if not as_json:
+            raise
+        answer = refused.to_json(sell, buy, amount)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(quote_text(answer))
     raise typer.Exit(int(answer["refused"] is not None))
 
 

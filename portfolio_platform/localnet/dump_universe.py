@@ -21,7 +21,7 @@ from portfolio_platform.solana.layouts import (
 )
 
 MSOL_MINT = "mSoLzYCxHdYgdzU16g5QSh3i5K3z3KZK7ytfqcJm7So"
-_KNOWN = {
+KNOWN_TOKENS = {
     SOL_MINT: ("SOL", "Wrapped SOL", "L1", False),
     USDC_MINT: ("USDC", "USD Coin", "stable", True),
     ORCA_MINT: ("ORCA", "Orca", "DeFi", False),
@@ -82,7 +82,7 @@ def dump_universe(chain: Chain, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _token(mint: str, decimals: int) -> dict[str, Any]:
     default = (f"{mint[:4]}…{mint[-4:]}", "", None, False)
-    symbol, name, group, stable = _KNOWN.get(mint, default)
+    symbol, name, group, stable = KNOWN_TOKENS.get(mint, default)
     return {
         "mint": mint,
         "symbol": symbol,
@@ -90,7 +90,7 @@ def _token(mint: str, decimals: int) -> dict[str, Any]:
         "decimals": decimals,
         "stable": stable,
         "group": group,
-        "history_symbol": f"Crypto.{symbol.upper()}/USD" if mint in _KNOWN else None,
+        "history_symbol": f"Crypto.{symbol.upper()}/USD" if mint in KNOWN_TOKENS else None,
         "stake_pool": None,
     }
 
