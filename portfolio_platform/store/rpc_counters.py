@@ -59,7 +59,7 @@ def add(database_url: str, metrics: Sequence[Mapping[str, Any]]) -> None:
                     throttled_seconds = c.throttled_seconds + excluded.throttled_seconds,
                     latency_seconds = coalesce(excluded.latency_seconds, c.latency_seconds),
                     slot = coalesce(nullif(excluded.slot, 0), c.slot),
-                    slot_lag = excluded.slot_lag,
+                    slot_lag = coalesce(excluded.slot_lag, c.slot_lag),
                     updated_at = now()
                 """,
                 {**one, "errors": Jsonb(one["errors"])},

@@ -50,6 +50,16 @@ def test_endpoints_are_counted_over_all_runs(fresh_database: Database, home: Pat
     assert found["portfolio_rpc_errors_total", name, "timeout"] == 2
 
 
+def test_a_run_without_slots_leaves_the_lag_that_is_known(
+    fresh_database: Database,
+) -> None:
+    rpc_counters.add(fresh_database.url(), [ENDPOINT])
+    rpc_counters.add(fresh_database.url(), [ENDPOINT | {"slot": 0, "slot_lag": None}])
+    with fresh_database.connect() as conn:
+        text = rpc_counters.exposition(rpc_counters.read(conn))
+    assert samples(text)["portfolio_rpc_slot_lag", ENDPOINT["endpoint"], None] == 4
+
+
 def test_lag_and_an_open_writer_are_seen(fresh_database: Database, home: Path) -> None:
     with (
         feed.SqlTransport(fresh_database.url()) as transport,

@@ -80,7 +80,7 @@ def soak(world: World, tmp_path: Path, seconds: float) -> None:
             facts.land_facts(conn, stored, world.settings)
             followed, _ = swap_pools.followed_pools(stored)
             conn.commit()
-        return swaps.follow_pools(world.settings, followed)[0]
+        return swaps.follow_pools(world.settings, followed).found
 
     began = time.monotonic()
     round_trip()

@@ -57,7 +57,7 @@ def follow(world: World) -> list[swaps.Followed]:
     """What `pool_swaps` does, without Dagster's retries."""
     with world.connect() as connection:
         pools, _ = swap_pools.followed_pools(facts.stored_snapshot(connection))
-    return swaps.follow_pools(world.settings, pools)[0]
+    return swaps.follow_pools(world.settings, pools).found
 
 
 def stored(world: World, pool: str) -> dict[str, str | None]:
@@ -82,6 +82,7 @@ def test_every_listed_transaction_is_stored_once_and_the_failed_as_failed(
     again = world.materialise(READ)
     assert "getTransaction" not in world.calls()
     assert metadata(again, "pool_swaps")["swaps"] == 0
+    assert metadata(again, "pool_swaps")["endpoints"].startswith("endpoint | requests | retries")
 
 
 def test_amounts_are_what_the_vaults_gained_and_lost(world: World, few_pools: list[str]) -> None:

@@ -290,6 +290,28 @@ def test_a_node_that_ignores_min_context_slot_is_not_believed(
     run([chain.endpoint("old"), chain.endpoint("good")], impatient, ask)
 
 
+def test_slot_lag_is_measured_against_the_newest_endpoint(
+    chain: LocalChain, impatient: PoolSettings
+) -> None:
+    key = chain.universe.accounts[0].pubkey
+    chain.faults(
+        rule({"kind": "slot_back", "slots": 7}, method="getMultipleAccounts", endpoint="behind")
+    )
+
+    async def ask(pool: RpcPool) -> int:
+        await pool.get_multiple_accounts([key])
+        _, ahead = pool.endpoints
+        pool.endpoints.reverse()
+        assert pool.metrics()[0]["slot_lag"] is None
+        slot = await pool.get_slot()
+        assert ahead.metrics.slot == slot
+        return slot
+
+    urls = [chain.endpoint("behind"), chain.endpoint("ahead")]
+    slot, metrics = run(urls, impatient, ask)
+    assert [(one["slot"], one["slot_lag"]) for one in metrics] == [(slot, 0), (slot - 7, 7)]
+
+
 def test_too_many_keys_are_refused_before_any_request(
     chain: LocalChain, impatient: PoolSettings
 ) -> None:

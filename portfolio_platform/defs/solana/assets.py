@@ -1,8 +1,10 @@
 """Ingestion assets: account bytes, and the facts decoded from them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from dagster import AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 
 from portfolio_platform.defs.metadata import OWNERS, table
 from portfolio_platform.defs.resources import Platform
@@ -21,6 +23,11 @@ class LedgersUnreadable(RuntimeError):
     """Not one pool's transactions could be read."""
 
 
+def _counters(endpoints: Sequence[Mapping[str, Any]]) -> MetadataValue:
+    """Requests, retries, 429s, bytes and slot lag per endpoint."""
+    return table(endpoints, list(endpoints[0]) if endpoints else [])
+
+
 @asset(group_name=GROUP, owners=OWNERS, kinds={"solana", "postgres"}, retry_policy=REMOTE)
 def account_snapshots(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
     """Raw bytes of every watched account, read coherently and kept for ever."""
@@ -37,9 +44,7 @@ def account_snapshots(context: AssetExecutionContext, platform: Platform) -> Mat
                 [{"pubkey": one.pubkey, "reason": one.error} for one in fetch.unreadable],
                 ["pubkey", "reason"],
             ),
-            "endpoints": table(
-                fetch.endpoints, list(fetch.endpoints[0]) if fetch.endpoints else []
-            ),
+            "endpoints": _counters(fetch.endpoints),
         }
     )
 
@@ -153,7 +158,8 @@ def pool_swaps(context: AssetExecutionContext, platform: Platform) -> Materializ
     """Swaps of every pool from its transactions, failed ones kept as failed."""
     with platform.connect() as conn:
         pools, refused = followed_pools(facts.stored_snapshot(conn))
-    found, served, gaps = follow_pools(platform.settings, pools)
+    looked = follow_pools(platform.settings, pools)
+    found = looked.found
     broken = [one for one in found if one.error is not None]
     for one in broken:
         context.log.warning(f"{one.pool}: {one.error}")
@@ -164,8 +170,8 @@ def pool_swaps(context: AssetExecutionContext, platform: Platform) -> Materializ
             "swaps": sum(one.swaps for one in found),
             "failed_transactions": sum(one.failed for one in found),
             "left_for_the_next_run": sum(one.left for one in found),
-            "gaps_served": served,
-            **{f"gaps_{state}": number for state, number in gaps.items()},
+            "gaps_served": looked.served,
+            **{f"gaps_{state}": number for state, number in looked.gaps.items()},
             "pools": table(
                 [one.to_json() for one in found],
                 ["pool", "listed", "swaps", "failed", "other", "gaps", "left", "error"],
@@ -174,6 +180,7 @@ def pool_swaps(context: AssetExecutionContext, platform: Platform) -> Materializ
                 [{"pool": pool, "reason": why} for pool, why in refused.items()],
                 ["pool", "reason"],
             ),
+            "endpoints": _counters(looked.endpoints),
         }
     )
 

@@ -201,9 +201,30 @@ async def _follow_safely(
                 return Followed(pool.address, error=str(error))
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What one run of looks at the ledgers found.
+
+    Attributes
+    ----------
+    found : list of Followed
+    served : int
+        Gaps of earlier looks that were served now.
+    gaps : dict of state to int
+        Gaps that remain.
+    endpoints : list of dict
+        Counters per endpoint, as :meth:`RpcPool.metrics` gives them.
+    """
+
+    found: list[Followed]
+    served: int
+    gaps: dict[str, int]
+    endpoints: list[dict[str, Any]]
+
+
 async def _follow_all(
     conn: Connection, settings: Settings, pools: Sequence[FollowedPool]
-) -> tuple[list[Followed], int]:
+) -> tuple[list[Followed], int, list[dict[str, Any]]]:
     async with open_pool(settings) as rpc:
         try:
             slot = await rpc.get_slot()
@@ -229,26 +250,16 @@ async def _follow_all(
                 )
             )
             served = 0 if budget.spent() else await revisit_gaps(conn, rpc, pools)
-            return list(found), served
+            return list(found), served, rpc.metrics()
         finally:
             rpc_counters.add(settings.resolve_database_url(), rpc.metrics())
 
 
-def follow_pools(
-    settings: Settings, pools: Sequence[FollowedPool]
-) -> tuple[list[Followed], int, dict[str, int]]:
+def follow_pools(settings: Settings, pools: Sequence[FollowedPool]) -> Looked:
     """Follow every pool for as long as the settings allow.
 
     A pool whose ledger cannot be read now is reported and does not stop the others.
-
-    Returns
-    -------
-    found : list of Followed
-    served : int
-        Gaps of earlier looks that were served now.
-    gaps : dict of state to int
-        Gaps that remain.
     """
     with connect(settings.resolve_database_url(), autocommit=True) as conn:
-        found, served = asyncio.run(_follow_all(conn, settings, pools))
-        return found, served, store.gap_counts(conn)
+        found, served, endpoints = asyncio.run(_follow_all(conn, settings, pools))
+        return Looked(found, served, store.gap_counts(conn), endpoints)

@@ -89,7 +89,8 @@ class RpcPool:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Counters per endpoint, JSON-safe."""
-        return [one.metrics.to_json(self.newest_slot) for one in self.endpoints]
+        newest = max(self.newest_slot, *(one.metrics.slot for one in self.endpoints))
+        return [one.metrics.to_json(newest) for one in self.endpoints]
 
     async def call(
         self, method: str, params: list[Any], *, deadline_seconds: float | None = None
@@ -210,11 +211,11 @@ class RpcPool:
             except BadBody as error:
                 await self._after_failure(endpoint.malformed_result(method, str(error)), state)
                 continue
-            self._note_slot(endpoint, answer)
+            self._note_slot(endpoint, method, answer)
             return answer
 
-    def _note_slot(self, endpoint: Endpoint, answer: Any) -> None:
-        slot = None
+    def _note_slot(self, endpoint: Endpoint, method: str, answer: Any) -> None:
+        slot = answer if method == "getSlot" else None
         if isinstance(answer, tuple):
             slot = answer[0]
         elif hasattr(answer, "slot"):
