@@ -247,7 +247,10 @@ def stream(
     from portfolio_platform.cli.streaming import run_stream
     from portfolio_platform.settings import Settings
 
-    print_json(run_stream(Settings(), seconds))
+    counted = run_stream(Settings(), seconds)
+    print_json(counted)
+    if not counted["connections"]:
+        raise fail("no connection came about; see SOLANA_WS_URL")
 
 
 @app.command("schemas")

@@ -27,7 +27,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.defs.solana.facts import NoSnapshot
     from portfolio_platform.market.errors import MarketError
     from portfolio_platform.solana.layouts import InvalidPubkey
-    from portfolio_platform.solana.rpc import RpcError
+    from portfolio_platform.solana.rpc import InvalidEndpoint, RpcError
     from portfolio_platform.solana.universe import UniverseError
     from portfolio_platform.store.bars import OtherAsset
     from portfolio_platform.store.database import DatabaseError
@@ -41,6 +41,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
         ServiceFailed,
         DatabaseError,
         AmmError,
+        InvalidEndpoint,
         InvalidPubkey,
         LocalKeyError,
         MarketError,

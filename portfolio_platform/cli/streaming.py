@@ -102,6 +102,7 @@ class Streamer:
                 universe,
                 self._on_change,
                 self._stream_settings,
+                on_drop=lambda why: console.print(f"[dim]no stream: {why}; trying again[/dim]"),
             )
             following = asyncio.ensure_future(self.stream.run(stop))
             settling = asyncio.ensure_future(self._settle(pool))

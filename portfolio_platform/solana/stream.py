@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from portfolio_platform.solana.decoded import Decoded
 from portfolio_platform.solana.layouts import key_bytes, programs
-from portfolio_platform.solana.rpc import RpcError, RpcPool
+from portfolio_platform.solana.rpc import InvalidEndpoint, RpcError, RpcPool
 from portfolio_platform.solana.rpc.replies import (
     BadBody,
     FetchedAccount,
@@ -102,6 +102,8 @@ class AccountStream:
     watched : Universe or iterable of str
     sink : async callable
         Given each :class:`Change`; an exception of it ends the stream (fail closed).
+    on_drop : callable
+        Told why a connection ended or never came about.
     """
 
     def __init__(
@@ -111,9 +113,11 @@ class AccountStream:
         watched: Universe | Iterable[str],
         sink: Sink,
         settings: StreamSettings | None = None,
+        *,
+        on_drop: Callable[[str], object] = lambda why: None,
     ) -> None:
         if not ws_url.startswith(("ws://", "wss://")):
-            raise ValueError("a stream needs a ws(s) URL")
+            raise InvalidEndpoint("a stream needs a ws(s) URL: SOLANA_WS_URL")
         self._watched: Universe | tuple[str, ...]
         if isinstance(watched, Universe):
             self._watched = watched
@@ -125,6 +129,7 @@ class AccountStream:
         self._url = ws_url
         self._sink = sink
         self._settings = settings or StreamSettings()
+        self._on_drop = on_drop
         self._random = random.Random()
         self._now = datetime.fromtimestamp(0, UTC)
         self.newest: dict[str, AccountRecord] = {}
@@ -163,6 +168,7 @@ class AccountStream:
                 failures += 1
                 self.counters.drops += 1
                 self.counters.note(type(error).__name__)
+                self._on_drop(_why(error))
                 await self._rest(failures, stop)
 
     async def _rest(self, failures: int, stop: asyncio.Event) -> None:
@@ -274,6 +280,17 @@ class AccountStream:
         self.newest[record.pubkey] = record
         self.counters.applied += 1
         await self._sink(Change("stream", (record,), self._now))
+
+
+def _why(error: Exception) -> str:
+    """A drop in words that never hold the address: keys hide in it."""
+    from websockets.exceptions import InvalidStatus
+
+    if isinstance(error, InvalidStatus):
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, RpcError | SubscriptionRefused):
+        return str(error)
+    return type(error).__name__
 
 
 class _Session:

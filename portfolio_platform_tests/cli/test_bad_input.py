@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from portfolio_platform.cli.bars import mint_pairs
 from portfolio_platform.cli.errors import domain_errors
+from portfolio_platform.defs.solana.snapshots import open_pool
+from portfolio_platform.settings import Settings
 from portfolio_platform_tests.end_to_end.commands import Home
 
 
@@ -29,6 +32,20 @@ def test_nothing_runs_and_nothing_is_configured(home: Home) -> None:
     said = _refused(home, "explain", "00000000-0000-4000-8000-000000000000")
     assert "DATABASE_URL" in said
     assert "portfolio-platform up" in said
+
+
+@pytest.mark.parametrize("urls", ["ftp://host", ",,", "http://host:99999"])
+def test_an_address_that_is_no_endpoint_is_said_in_one_line(
+    urls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOLANA_RPC_URLS", urls)
+
+    async def ask() -> None:
+        async with open_pool(Settings()):
+            pytest.fail("that is no endpoint")
+
+    with pytest.raises(domain_errors(), match="endpoint"):
+        asyncio.run(ask())
 
 
 def test_doctor_says_what_is_missing(home: Home) -> None:

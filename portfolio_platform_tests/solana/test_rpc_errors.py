@@ -9,6 +9,7 @@ import pytest
 from portfolio_platform.solana.rpc import (
     DeadlineExceeded,
     InvalidCall,
+    InvalidEndpoint,
     MalformedReply,
     NativePanic,
     PermanentFailure,
@@ -386,7 +387,11 @@ def test_the_typed_client_still_hides_errors(chain: LocalChain) -> None:
 
 
 def test_an_endpoint_that_is_no_url_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"http\(s\) URL"):
+    with pytest.raises(InvalidEndpoint, match=r"http\(s\) URL.*SOLANA_RPC_URLS"):
         RpcPool(["localhost:8899"])
-    with pytest.raises(ValueError, match="at least one"):
+    for broken in ("http://host:99999/key", "http://[::1/key"):
+        with pytest.raises(InvalidEndpoint, match="broken host or port") as raised:
+            RpcPool([broken])
+        assert "key" not in str(raised.value)
+    with pytest.raises(InvalidEndpoint, match="at least one"):
         RpcPool([])

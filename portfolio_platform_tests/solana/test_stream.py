@@ -12,7 +12,7 @@ import pytest
 import websockets
 
 from portfolio_platform.solana.layouts import InvalidPubkey, programs, sysvar
-from portfolio_platform.solana.rpc import PoolSettings, RpcPool
+from portfolio_platform.solana.rpc import InvalidEndpoint, PoolSettings, RpcPool
 from portfolio_platform.solana.stream import AccountStream, Change, StreamSettings
 from portfolio_platform_tests.solana.conftest import LocalChain
 
@@ -163,9 +163,12 @@ def test_an_unreachable_socket_is_tried_again_until_stopped(
     async def sink(_: Change) -> None:
         pytest.fail("nothing can change")
 
+    said: list[str] = []
+
     async def main() -> AccountStream:
         async with RpcPool([chain.rpc_url], impatient) as pool:
-            stream = AccountStream(pool, "ws://127.0.0.1:9", watched(chain), sink, QUICK)
+            url = "ws://127.0.0.1:9/?api-key=secret"
+            stream = AccountStream(pool, url, watched(chain), sink, QUICK, on_drop=said.append)
             stop = asyncio.Event()
             task = asyncio.ensure_future(stream.run(stop))
             while stream.counters.drops < 3:
@@ -175,6 +178,7 @@ def test_an_unreachable_socket_is_tried_again_until_stopped(
             return stream
 
     assert asyncio.run(main()).counters.connections == 0
+    assert set(said) == {"ConnectionRefusedError"}
 
 
 def test_a_sink_that_fails_ends_the_stream(chain: LocalChain, impatient: PoolSettings) -> None:
@@ -271,7 +275,7 @@ def test_what_is_no_socket_url_is_refused(url: str, impatient: PoolSettings) -> 
         async with RpcPool(["http://127.0.0.1:1"], impatient) as pool:
             AccountStream(pool, more.get("url", url), more.get("keys", []), sink)
 
-    with pytest.raises(ValueError, match=r"ws\(s\)"):
+    with pytest.raises(InvalidEndpoint, match=r"ws\(s\).*SOLANA_WS_URL"):
         asyncio.run(main())
     with pytest.raises(InvalidPubkey):
         asyncio.run(main(url="ws://127.0.0.1:1", keys=["nonsense"]))

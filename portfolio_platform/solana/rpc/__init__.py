@@ -3,6 +3,7 @@
 from portfolio_platform.solana.rpc.errors import (
     DeadlineExceeded,
     InvalidCall,
+    InvalidEndpoint,
     MalformedReply,
     NativePanic,
     PermanentFailure,
@@ -18,6 +19,7 @@ __all__ = [
     "KEYS_PER_REQUEST",
     "DeadlineExceeded",
     "InvalidCall",
+    "InvalidEndpoint",
     "MalformedReply",
     "NativePanic",
     "PermanentFailure",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from portfolio_platform.solana.rpc.error_table import Action, http_row, row_of
-from portfolio_platform.solana.rpc.errors import RpcError
+from portfolio_platform.solana.rpc.errors import InvalidEndpoint, RpcError
 from portfolio_platform.solana.rpc.limits import Limits, Throttle
 from portfolio_platform.solana.rpc.metrics import EndpointMetrics
 from portfolio_platform.solana.rpc.native import contained_panics
@@ -42,10 +42,14 @@ class Reply:
 
 def endpoint_name(url: str) -> str:
     """Host and port of a URL: what may be shown of it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise InvalidEndpoint("an endpoint's URL has a broken host or port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an endpoint is an http(s) URL with a host")
-    return parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        raise InvalidEndpoint("an endpoint is an http(s) URL with a host: SOLANA_RPC_URLS")
+    return parts.hostname if port is None else f"{parts.hostname}:{port}"
 
 
 class Endpoint:

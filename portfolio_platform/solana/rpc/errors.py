@@ -43,6 +43,10 @@ class RpcError(Exception):
         return f"{self.method or 'RPC'}{at}: {self.message}{code}{tries}"
 
 
+class InvalidEndpoint(ValueError):
+    """An address that cannot be an endpoint. The text does not repeat it: keys hide in them."""
+
+
 class InvalidCall(RpcError):
     """The caller's fault: the same request fails everywhere."""
 

@@ -19,6 +19,7 @@ from portfolio_platform.solana.rpc.error_table import Action
 from portfolio_platform.solana.rpc.errors import (
     DeadlineExceeded,
     InvalidCall,
+    InvalidEndpoint,
     NativePanic,
     PermanentFailure,
     ScanTooWide,
@@ -57,7 +58,7 @@ class RpcPool:
         seed: int | None = None,
     ) -> None:
         if not urls:
-            raise ValueError("a pool needs at least one endpoint")
+            raise InvalidEndpoint("a pool needs at least one endpoint: SOLANA_RPC_URLS")
         self.settings = settings or PoolSettings()
         self.endpoints = [
             Endpoint(
