@@ -51,7 +51,7 @@ nightly: setup
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nightly or not nightly"
 
 bench: setup
-	for script in benchmarks/*.py; do $(PY) $$script; done
+	for script in benchmarks/*.py; do PYTHONPATH=. $(PY) $$script; done
 
 environment: setup
 	$(PY) docs/environment.py

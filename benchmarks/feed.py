@@ -1,6 +1,6 @@
 """What the change feed costs and how fast it drains, against the same writes without it.
 
-python benchmarks/feed.py [--commits N] [--race N] [--json FILE]
+PYTHONPATH=. python benchmarks/feed.py [--commits N] [--race N] [--json FILE]
 """
 
 from __future__ import annotations

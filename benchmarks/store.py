@@ -1,6 +1,6 @@
 """Bulk writes against what people usually write, appends, reads, and the size of a token-year.
 
-python benchmarks/store.py [--rows N] [--json FILE]
+PYTHONPATH=. python benchmarks/store.py [--rows N] [--json FILE]
 """
 
 from __future__ import annotations

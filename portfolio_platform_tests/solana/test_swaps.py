@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from portfolio_platform.solana.inspect import describe_file
@@ -141,6 +142,39 @@ def test_a_failed_transaction_is_kept_as_failed(real_data: Path) -> None:
     assert bar.trades == 1
     assert (counters.failed, counters.repeated) == (1, 1)
     assert 213.4 < bar.low <= bar.high < 222.1
+
+
+@pytest.mark.parametrize(
+    ("name", "mint", "perp"),
+    [
+        ("OKXDEX_commissionSplProxySwap", programs.WRAPPED_SOL, "SOLUSDT"),
+        (
+            "jupiterAggregatorV6_sharedAccountsRoute_1",
+            "85VBFQZC9TZkfaptBWjvUw7YbZjy52A6mjtPGjstQAmQ",
+            "WUSDT",
+        ),
+    ],
+)
+@pytest.mark.parametrize("interval", ["1m", "1h", "1d"])
+def test_bars_lie_within_the_range_of_a_market_that_knows_nothing_of_the_pool(
+    real_data: Path, name: str, mint: str, perp: str, interval: Any
+) -> None:
+    swaps = [
+        one
+        for one in infer_swaps(read(real_data, name))
+        if {one.mint_in, one.mint_out} == {mint, programs.USDC}
+    ]
+    (bar,) = bars_from_swaps(swaps, interval)
+    days = pd.read_parquet(
+        real_data / "market" / "bybit_linear_perp_daily.parquet",
+        filters=[
+            ("symbol", "==", perp),
+            ("date", "==", pd.Timestamp(bar.opened_at).tz_localize(None).normalize()),
+        ],
+    )
+    ((low, high),) = days[["low", "high"]].itertuples(index=False)
+    assert low <= bar.low <= bar.high <= high
+    assert bar.turnover == pytest.approx(bar.volume * bar.close)
 
 
 def test_added_liquidity_is_no_swap(real_data: Path) -> None:
