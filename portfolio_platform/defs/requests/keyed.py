@@ -38,11 +38,14 @@ class Keyed:
 
 def shown(said: dict[str, Any]) -> dict[str, Any]:
     """What became of a key as metadata: what Dagster knows how to show, the rest as text."""
-    return {
-        name: value if isinstance(value, bool | int | float | MetadataValue) else str(value)
-        for name, value in said.items()
-        if value is not None
-    }
+    return {name: _shown(value) for name, value in said.items() if value is not None}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bool | int | MetadataValue):
+        return value
+    # numpy's float is a float that Dagster cannot store.
+    return float(value) if isinstance(value, float) else str(value)
 
 
 def weigh(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
