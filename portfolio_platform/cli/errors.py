@@ -26,6 +26,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.defs.market.history import UnsupportedBars
     from portfolio_platform.defs.solana.facts import NoSnapshot
     from portfolio_platform.market.errors import MarketError
+    from portfolio_platform.reallocation import UnreadableInputs
     from portfolio_platform.solana.layouts import InvalidPubkey
     from portfolio_platform.solana.rpc import InvalidEndpoint, RpcError
     from portfolio_platform.solana.universe import UniverseError
@@ -52,6 +53,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
         OtherAsset,
         QuoteRefused,
         RpcError,
+        UnreadableInputs,
         UniverseError,
         UnreadableSpec,
         UnsupportedBars,

@@ -40,7 +40,12 @@ from portfolio_platform.reallocation.inputs import (
 from portfolio_platform.reallocation.planner import compute, plan
 from portfolio_platform.reallocation.quoting import SimulatedQuote, simulate_quote
 from portfolio_platform.reallocation.reasons import Failure, Outcome, Reason, Trigger
-from portfolio_platform.reallocation.replay import Difference, first_difference, replay
+from portfolio_platform.reallocation.replay import (
+    Difference,
+    UnreadableInputs,
+    first_difference,
+    replay,
+)
 from portfolio_platform.reallocation.report import Plan
 from portfolio_platform.reallocation.settings import PlanSettings
 from portfolio_platform.reallocation.state import PortfolioState, portfolio_state
@@ -62,6 +67,7 @@ __all__ = [
     "SnapshotInfo",
     "Token",
     "Trigger",
+    "UnreadableInputs",
     "canonical",
     "capacity_curve",
     "compute",

@@ -305,7 +305,11 @@ class PlanInputs:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the inputs as JSON, sorted, amounts and rationals as text."""
+        """Return the inputs as JSON, sorted, amounts and rationals as text.
+
+        `refusals` are named only where there are some.
+        """
+        refusals = {"refusals": [one.to_json() for one in self.refusals]} if self.refusals else {}
         return {
             "version": 1,
             "portfolio": self.portfolio.to_json(),
@@ -322,7 +326,7 @@ class PlanInputs:
             else str(self.expected_benefit),
             "outlook": self.outlook and self.outlook.to_json(),
             "references": dict(sorted(self.references.items())),
-            "refusals": [refusal.to_json() for refusal in self.refusals],
+            **refusals,
         }
 
     @classmethod
@@ -344,7 +348,7 @@ class PlanInputs:
             expected_benefit=None if benefit is None else Fraction(benefit),
             outlook=Outlook.from_json(data["outlook"]) if data["outlook"] else None,
             references=data["references"],
-            refusals=tuple(Failure.from_json(refusal) for refusal in data["refusals"]),
+            refusals=tuple(Failure.from_json(refusal) for refusal in data.get("refusals", ())),
         )
 
     @property

@@ -9,6 +9,10 @@ from portfolio_platform.reallocation.inputs import PlanInputs
 from portfolio_platform.reallocation.planner import compute
 
 
+class UnreadableInputs(ValueError):
+    """Stored inputs from which no plan can be computed; the text says where they break."""
+
+
 class Difference(NamedTuple):
     """The first place where two JSON values differ, with what stands there."""
 
@@ -64,7 +68,13 @@ def replay(stored_inputs: Mapping[str, Any], stored_plan: Mapping[str, Any]) -> 
 
     Raises
     ------
-    ValueError, KeyError
+    UnreadableInputs
         The stored inputs are not inputs of a plan.
     """
-    return first_difference(stored_plan, compute(PlanInputs.from_json(stored_inputs)).to_json())
+    try:
+        inputs = PlanInputs.from_json(stored_inputs)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableInputs(
+            f"the stored inputs are not those of a plan: {type(error).__name__}: {error}"
+        ) from error
+    return first_difference(stored_plan, compute(inputs).to_json())

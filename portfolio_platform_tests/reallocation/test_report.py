@@ -8,15 +8,19 @@ import sys
 from fractions import Fraction
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from portfolio_platform import reallocation
 from portfolio_platform.reallocation import (
+    Failure,
     Outlook,
     Plan,
     PlanInputs,
     PlanSettings,
+    Reason,
+    UnreadableInputs,
     capacity_curve,
     first_difference,
     replay,
@@ -214,3 +218,31 @@ def test_numbers_at_the_edge() -> None:
     for wrong in (None, True, "x", float("nan"), "1/0", [1]):
         with pytest.raises(ValueError):
             ratio(wrong)
+
+
+def test_refusals_are_named_only_where_there_are_some() -> None:
+    assert "refusals" not in planned(DRIFTED, 0).inputs.to_json()
+    failure = Failure(None, None, None, None, Reason.RPC_UNAVAILABLE, "no endpoint answers")
+    result = planned(DRIFTED, 0, weights={}, refusals=[failure])
+    assert result.failures == (failure,)
+    assert result.reasons == (Reason.RPC_UNAVAILABLE,)
+    inputs = json.loads(json.dumps(result.inputs.to_json()))
+    assert PlanInputs.from_json(inputs) == result.inputs
+    assert replay(inputs, json.loads(json.dumps(result.to_json()))) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"pools": [{"kind": "unheard of"}]},
+        {"portfolio": {}},
+        {"prices": None},
+        {"settings": {"min_fill": 7}},
+        {"as_of": "yesterday"},
+    ],
+)
+def test_inputs_that_are_none_are_named(change: dict[str, Any]) -> None:
+    made = planned(DRIFTED, 0)
+    with pytest.raises(UnreadableInputs, match="not those of a plan"):
+        replay({**made.inputs.to_json(), **change}, made.to_json())
