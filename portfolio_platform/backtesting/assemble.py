@@ -64,7 +64,7 @@ def result(
     """Put everything into one document."""
     spec = period.spec
     times = iso_times(period.times)
-    found = list(reasons)
+    found = [*period.notes, *reasons]
     first = next(iter(benchmarks.values()), None)
     reference = None if first is None else first.returns
     if len(times) < 5:

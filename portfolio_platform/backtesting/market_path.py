@@ -30,7 +30,8 @@ class MarketPath:
     price
         (T, n) marks: the last known price, 0 before the first one.
     tradable
-        (T, n) whether a positive price was printed at this bar.
+        (T, n) whether a positive price was printed at this bar, and the costs of trading at it can
+        be known.
     settle
         (T, n) whether a holding is settled in cash at this bar because its price has stopped.
     income
@@ -102,7 +103,8 @@ def build_path(
     Parameters
     ----------
     volumes
-        (T, n) traded value of each bar of the whole panel, in the currency of the prices.
+        (T, n) traded value of each bar of the whole panel, in the currency of the prices; NaN where
+        unknown. Where costs depend on it an asset is traded only after a first one is known.
     settle_after
         Bars without a price after which a holding is settled; None holds it for ever. A price that
         comes back later is simply tradable again: nothing is known in advance.
@@ -125,10 +127,16 @@ def build_path(
         income = np.ascontiguousarray(income[rows])
     adv, volatility = nothing, nothing
     if costs.needs_volume:
-        if volumes is None:
+        if volumes is None or not np.isfinite(volumes).any():
             raise CannotRun(
-                Reason("volume_missing", "the cost model needs traded volumes", "costs")
+                Reason(
+                    "volume_missing",
+                    "the cost model needs traded volumes and no bar has any; oracle prices have "
+                    "none: use impact 'pool' or 'none', and no participation_cap",
+                    "costs",
+                )
             )
+        tradable &= _known_before(volumes)
         adv = np.ascontiguousarray(_mean_before(np.nan_to_num(volumes), costs.adv_bars)[rows])
     if costs.impact == "sqrt":
         volatility = np.ascontiguousarray(_volatility_before(marks, costs.adv_bars)[rows])
@@ -165,6 +173,13 @@ def _settlements(present: BoolArray, after: int | None) -> BoolArray:
     rows = np.arange(len(present))[:, None]
     last_seen = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
     return (last_seen >= 0) & (rows - last_seen == after)
+
+
+def _known_before(values: FloatArray) -> BoolArray:
+    """Return where a row strictly before has a value."""
+    known = np.zeros(values.shape, dtype=np.bool_)
+    np.logical_or.accumulate(np.isfinite(values[:-1]), axis=0, out=known[1:])
+    return known
 
 
 def _mean_before(values: FloatArray, window: int) -> FloatArray:

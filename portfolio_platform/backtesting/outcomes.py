@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 ReasonCode = Literal[
     "no_data_in_period",
+    "period_cut",
     "window_longer_than_history",
     "too_few_observations",
     "benchmark_missing",

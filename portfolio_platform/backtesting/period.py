@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ class Period:
         Row of the panel of the first bar.
     decide_at
         (D,) bars (0 is the first of the period) at which strategies decide.
+    notes
+        What the data cannot give of what was asked, though the rest runs.
     """
 
     spec: BacktestSpec
@@ -38,6 +40,7 @@ class Period:
     terms: Terms
     decide_at: NDArray[np.int64]
     data_hash: str
+    notes: tuple[Reason, ...] = ()
 
     @property
     def times(self) -> NDArray[np.datetime64]:
@@ -113,7 +116,29 @@ def open_period(
         terms=terms,
         decide_at=decision_bars(path.times, spec.rebalance),
         data_hash=data_hash(priced, volumes),
+        notes=tuple(_notes(spec, priced, path, volumes)),
     )
+
+
+def _notes(
+    spec: BacktestSpec, panel: PricePanel, path: MarketPath, volumes: FloatArray | None
+) -> Iterator[Reason]:
+    bar = np.timedelta64(round(365 * 86_400 / spec.bars_per_year), "s")
+    if spec.start_time is not None and path.times[0] >= _stamp(spec.start_time) + bar:
+        known = _iso(path.times[0])
+        yield Reason("period_cut", f"prices begin at {known}, after the start asked for", "start")
+    if spec.end_time is not None and path.times[-1] <= _stamp(spec.end_time) - bar:
+        known = _iso(path.times[-1])
+        yield Reason("period_cut", f"prices end at {known}, before the end asked for", "end")
+    if spec.costs.needs_volume and volumes is not None:
+        unknown = ~np.isfinite(volumes[: len(panel.times)]).any(axis=0)
+        priced = np.isfinite(panel.close).any(axis=0)
+        assets = [panel.assets[column] for column in np.flatnonzero(unknown & priced)]
+        if assets:
+            listed = ", ".join(assets[:5]) + (" …" if len(assets) > 5 else "")
+            yield Reason(
+                "volume_missing", f"no traded volume is known of {listed}: never traded", "costs"
+            )
 
 
 def _first_row(spec: BacktestSpec, panel: PricePanel, needed: int) -> int:

@@ -208,6 +208,39 @@ def test_data_that_cannot_carry_the_request(noise):
     failed_with(spec_of("bold"), noise, "short_positions", strategies={"bold": short})
 
 
+def test_costs_that_need_volumes_do_not_take_unknown_ones_for_zero(noise):
+    """Oracle prices have no volume: nothing would ever be bought, or bought at any price."""
+    spec = spec_of(
+        {"name": "even", "spec": {"lookback": 60, "model": "equal_weight"}},
+        costs={"impact": "sqrt", "participation_cap": 0.1},
+        initial_capital=1000.0,
+    )
+    unknown = np.full(noise.close.shape, np.nan)
+    failed_with(spec, noise, "volume_missing", volumes=unknown)
+    some = np.full(noise.close.shape, 1e6)
+    some[:, 2] = np.nan
+    result = run_backtest(spec, noise, volumes=some)
+    assert result.outcome == "partial"
+    assert codes(result) == ["volume_missing"]
+    assert "A02" in result.reasons[0].message
+    weights = result.document["strategies"]["even"]["weights"]
+    assert "A02" not in weights["assets"]
+    assert weights["cash"][-1] == pytest.approx(1 / 6, abs=0.02)
+
+
+def test_a_period_longer_than_the_prices_says_so(noise):
+    result = run_backtest(spec_of(start="2019-01-01", end="2031-12-31"), noise)
+    assert result.outcome == "partial"
+    assert [(r.code, r.field) for r in result.reasons][:2] == [
+        ("period_cut", "start"),
+        ("period_cut", "end"),
+    ]
+    whole = run_backtest(
+        spec_of(start=result.document["times"][60], end=result.document["times"][-1]), noise
+    )
+    assert whole.outcome == "complete"
+
+
 def test_a_missing_benchmark_leaves_the_rest(noise):
     spec = spec_of(
         benchmarks=[
