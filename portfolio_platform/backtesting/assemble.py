@@ -75,6 +75,15 @@ def result(
                 "start",
             )
         )
+    if family.altered_at is not None:
+        found.append(
+            Reason(
+                "trials_altered",
+                f"trial {family.altered_at + 1} of family {family.name!r} does not follow from the "
+                "one before it: trials were removed or changed, and their count proves nothing",
+                "family",
+            )
+        )
     trials = [finished_trial(run, period) for run in (*runs, *variants)]
     unique = {trial.config_hash: trial for trial in trials}
     grown = family.with_trials(unique.values())

@@ -18,27 +18,19 @@ from portfolio_platform.backtesting.spec_parts import (
     FixedMix,
     Hold,
     InverseVolatility,
-    PreviousWeights,
     Rebalance,
 )
 
 
-def simulate_benchmark(
-    benchmark: Benchmark,
-    period: Period,
-    *,
-    field: str,
-    previous_weights: Mapping[str, float] | None = None,
-) -> Simulation:
+def simulate_benchmark(benchmark: Benchmark, period: Period, *, field: str) -> Simulation:
     """Simulate one benchmark that is not a strategy.
 
     Raises
     ------
     CannotRun
-        ``benchmark_missing`` when an asset of it has no price in the period, or when there is no
-        previous version.
+        ``benchmark_missing`` when an asset of it has no price in the period.
     """
-    targets, bars = _targets(benchmark, period, field, previous_weights)
+    targets, bars = _targets(benchmark, period, field)
     terms = period.terms
     if isinstance(benchmark, Hold):
         terms = replace(terms, rebalance=Rebalance())
@@ -56,7 +48,6 @@ def _targets(
     benchmark: Benchmark,
     period: Period,
     field: str,
-    previous_weights: Mapping[str, float] | None,
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     everything = period.decide_at
     if isinstance(benchmark, Hold):
@@ -67,14 +58,6 @@ def _targets(
         for mint in benchmark.weights:
             _must_trade(period, mint, field)
         return _fixed(period, benchmark.weights, len(everything)), everything
-    if isinstance(benchmark, PreviousWeights):
-        if not previous_weights:
-            raise CannotRun(
-                Reason("benchmark_missing", "the strategy has no previous version", field)
-            )
-        for mint in previous_weights:
-            _must_trade(period, mint, field)
-        return _fixed(period, previous_weights, len(everything)), everything
     if isinstance(benchmark, EqualWeight):
         return _spread(period, np.ones_like(period.path.price)[everything]), everything
     if isinstance(benchmark, InverseVolatility):

@@ -85,23 +85,32 @@ def model_confidence_set(
     reps: int,
     seed: int,
 ) -> tuple[list[str], dict[str, float]]:
-    """Models that cannot be told from the best, and p-values (Hansen, Lunde and Nason 2011)."""
+    """Models that cannot be told from the best, and p-values (Hansen, Lunde and Nason 2011).
+
+    Models with identical returns are one model under several names.
+    """
     import pandas as pd
     from arch.bootstrap import MCS
 
-    if len(models) < 2:
-        raise NotDefined("a confidence set needs at least 2 models")
-    matrix = np.column_stack(list(models.values()))
+    twin = _twins(models)
+    distinct = {name: models[name] for name in models if twin[name] == name}
+    if len(distinct) < 2:
+        raise NotDefined("a confidence set needs at least 2 models that differ")
+    matrix = np.column_stack(list(distinct.values()))
     _check(np.zeros(len(matrix)), matrix)
-    distinct = np.unique(matrix, axis=1).shape[1]
-    if distinct < matrix.shape[1]:
-        raise NotDefined("two models have identical returns")
-    losses = pd.DataFrame(-matrix, columns=list(models))
+    losses = pd.DataFrame(-matrix, columns=list(distinct))
     test = MCS(losses, size=size, block_size=block_size, reps=reps, seed=seed)
     _quietly(test.compute)
     values = {str(name): float(value) for name, value in test.pvalues["Pvalue"].items()}
     included = set(test.included)
-    return [name for name in models if name in included], {name: values[name] for name in models}
+    inside = [name for name in models if twin[name] in included]
+    return inside, {name: values[twin[name]] for name in models}
+
+
+def _twins(models: Mapping[str, FloatArray]) -> dict[str, str]:
+    """Return for each model the first one with the same returns."""
+    first: dict[bytes, str] = {}
+    return {name: first.setdefault(series.tobytes(), name) for name, series in models.items()}
 
 
 def _check(benchmark: FloatArray, models: FloatArray) -> None:

@@ -124,7 +124,7 @@ def check_lookahead(
 def _decided(
     step: DecideFn, period: Period, strategy: StrategySpec, panel: PricePanel, bar: int
 ) -> Decision:
-    as_of = period.times[bar]
+    as_of = period.seen[bar]
     spec = windowed(strategy, period.spec.window, period.panel, as_of)
     return Decision.of(bar, step(spec, panel, as_of))
 

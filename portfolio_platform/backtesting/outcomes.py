@@ -16,6 +16,7 @@ ReasonCode = Literal[
     "pool_depth_missing",
     "strategy_missing",
     "invalid_variant",
+    "trials_altered",
     "short_positions",
     "infeasible_periods",
     "never_invested",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,13 @@ class Period:
         """(T,) bar closes."""
         return self.path.times
 
+    @cached_property
+    def seen(self) -> NDArray[np.datetime64]:
+        """(T,) newest close a decision at each bar may see: its own, or `purge` bars before."""
+        rows = self.first + np.arange(len(self.path)) - self.spec.window.purge
+        known = self.panel.times[np.maximum(rows, 0)]
+        return known + np.minimum(rows, 0) * bar_length(self.spec)
+
 
 def open_period(
     spec: BacktestSpec,
@@ -81,6 +89,7 @@ def open_period(
     if len(priced.times) == 0 or not np.isfinite(priced.close).any():
         raise CannotRun(Reason("no_data_in_period", "no price is known before the end", "end"))
     needed = max(_history(spec, strategies[name]) for name in spec.strategy_names)
+    needed += spec.window.purge
     first = _first_row(spec, priced, needed)
     last = len(priced.times) - 1
     if needed > last:
@@ -120,10 +129,15 @@ def open_period(
     )
 
 
+def bar_length(spec: BacktestSpec) -> np.timedelta64:
+    """Return the time from one close to the next."""
+    return np.timedelta64(round(365 * 86_400 / spec.bars_per_year), "s")
+
+
 def _notes(
     spec: BacktestSpec, panel: PricePanel, path: MarketPath, volumes: FloatArray | None
 ) -> Iterator[Reason]:
-    bar = np.timedelta64(round(365 * 86_400 / spec.bars_per_year), "s")
+    bar = bar_length(spec)
     if spec.start_time is not None and path.times[0] >= _stamp(spec.start_time) + bar:
         known = _iso(path.times[0])
         yield Reason("period_cut", f"prices begin at {known}, after the start asked for", "start")

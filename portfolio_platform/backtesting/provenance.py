@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from shlex import quote
 from typing import Any
 
 from portfolio_platform.backtesting.spec import BacktestSpec
@@ -18,13 +20,14 @@ def provenance(
 ) -> dict[str, Any]:
     """Return the provenance panel; `facts` are what the caller knows of data versions and code."""
     document = spec.model_dump(mode="json")
+    text = quote(json.dumps(document))
     return {
         "spec_hash": canonical_hash(document),
         "data_hash": data_hash,
         "seed": spec.seed,
         "python": ".".join(map(str, sys.version_info[:3])),
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "command": "portfolio-platform backtest SPEC.json --json (SPEC.json is the spec below)",
+        "command": f"printf %s {text} | portfolio-platform backtest - --json",
         "convention": f"{spec.convention}, filled {spec.execution_lag} bar(s) after the close seen",
         **facts,
     }

@@ -14,7 +14,7 @@ from portfolio_platform.backtesting.progress import Journal, Progress
 from portfolio_platform.backtesting.result import BacktestResult
 from portfolio_platform.backtesting.simulator import Simulation
 from portfolio_platform.backtesting.spec import BacktestSpec
-from portfolio_platform.backtesting.spec_parts import NamedStrategy, StoredStrategy
+from portfolio_platform.backtesting.spec_parts import NamedStrategy, PreviousVersion, StoredStrategy
 from portfolio_platform.backtesting.trials import Trial, TrialFamily
 from portfolio_platform.backtesting.variants import variants_of
 from portfolio_platform.backtesting.walk_forward import Run, config_hash, trial_config, walk_forward
@@ -30,7 +30,7 @@ def run_backtest(
     code_version: str = "unknown",
     provenance: Mapping[str, Any] | None = None,
     volumes: FloatArray | None = None,
-    previous_weights: Mapping[str, float] | None = None,
+    previous: StrategySpec | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume: Sequence[Mapping[str, Any]] = (),
     cancelled: Callable[[], bool] | None = None,
@@ -48,8 +48,8 @@ def run_backtest(
         Data versions and the like, JSON-safe; shown in the report and hashed.
     volumes
         (T, n) traded value of each bar of `panel`, for costs that depend on it.
-    previous_weights
-        Weights of the previous version, for the benchmark ``previous``.
+    previous
+        What the first stored strategy was before its newest change, for the benchmark ``previous``.
     progress
         Called after each block of decisions.
     resume
@@ -90,22 +90,47 @@ def run_backtest(
     for position, benchmark in enumerate(spec.benchmarks):
         field = f"benchmarks.{position}"
         try:
-            if isinstance(benchmark, StoredStrategy):
-                strategy = known.get(benchmark.slug)
-                if strategy is None:
-                    raise CannotRun(
-                        Reason("benchmark_missing", f"no strategy {benchmark.slug!r}", field)
-                    )
-                run = walk_forward(period, benchmark.slug, strategy)
+            if isinstance(benchmark, StoredStrategy | PreviousVersion):
+                strategy = _rival(benchmark, known, previous, field)
+                run = walk_forward(period, benchmark.label, strategy)
                 compared[benchmark.label] = run.simulation
+                reasons.extend(_unanswered(run, field))
             else:
-                compared[benchmark.label] = simulate_benchmark(
-                    benchmark, period, field=field, previous_weights=previous_weights
-                )
+                compared[benchmark.label] = simulate_benchmark(benchmark, period, field=field)
         except CannotRun as failure:
             reasons.append(failure.reason)
     journal.report("judging the evidence")
     return assemble.result(period, runs, others, compared, family, reasons, facts)
+
+
+def _rival(
+    benchmark: StoredStrategy | PreviousVersion,
+    known: Mapping[str, StrategySpec],
+    previous: StrategySpec | None,
+    field: str,
+) -> StrategySpec:
+    """Return the strategy that a benchmark names, if it can be simulated."""
+    if isinstance(benchmark, StoredStrategy):
+        strategy, missing = known.get(benchmark.slug), f"no strategy {benchmark.slug!r}"
+    else:
+        strategy, missing = previous, "no stored strategy of this request was changed before"
+    if strategy is None:
+        raise CannotRun(Reason("benchmark_missing", missing, field))
+    if not strategy.long_only:
+        message = f"{benchmark.label!r} may go short; only spot holdings can be simulated"
+        raise CannotRun(Reason("short_positions", message, field))
+    return strategy
+
+
+def _unanswered(run: Run, field: str) -> list[Reason]:
+    failed = [decision for decision in run.decisions if decision.status != "optimal"]
+    if not failed:
+        return []
+    message = (
+        f"benchmark {run.name}: {len(failed)} decisions had no answer and the weights were held; "
+        f"the first: {failed[0].status}: {failed[0].reason}"
+    )
+    return [Reason("infeasible_periods", message, field)]
 
 
 def named_strategies(

@@ -31,11 +31,13 @@ class Window(Part):
     """History a decision sees.
 
     ``strategy`` leaves the lookback of each strategy; ``rolling`` replaces it with `bars`;
-    ``expanding`` takes everything known at the decision, and at least `bars` returns.
+    ``expanding`` takes everything known at the decision, and at least `bars` returns. `purge` bars
+    right before a decision are kept from it, whatever the kind.
     """
 
     kind: Literal["strategy", "rolling", "expanding"] = "strategy"
     bars: int | None = Field(None, ge=2, le=100_000)
+    purge: int = Field(0, ge=0, le=10_000)
 
     @model_validator(mode="after")
     def _bars_where_they_count(self) -> Self:
@@ -144,8 +146,8 @@ class StoredStrategy(Part):
         return self.slug
 
 
-class PreviousWeights(Part):
-    """The weights of the strategy's previous version, rebalanced with the strategy."""
+class PreviousVersion(Part):
+    """The spec that the first stored strategy had before its newest change, walked forward."""
 
     kind: Literal["previous"]
     name: Name = "previous version"
@@ -157,7 +159,7 @@ class PreviousWeights(Part):
 
 
 Benchmark = Annotated[
-    Hold | EqualWeight | InverseVolatility | FixedMix | StoredStrategy | PreviousWeights,
+    Hold | EqualWeight | InverseVolatility | FixedMix | StoredStrategy | PreviousVersion,
     Field(discriminator="kind"),
 ]
 

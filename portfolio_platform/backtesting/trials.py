@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any
 
@@ -24,10 +24,26 @@ def canonical_hash(value: Any) -> str:
 
 
 def chain_hash(previous: str, family: str, config_hash: str, config: Mapping[str, Any]) -> str:
-    """Return the hash of a registry row, which holds the hash of the row before it."""
+    """Return the hash of a registry row, which holds the hash of the row before it.
+
+    Numbers count as floats: a store may give 1e16 back as an integer.
+    """
     return canonical_hash(
-        {"previous": previous, "family": family, "config_hash": config_hash, "config": config}
+        {
+            "previous": previous,
+            "family": family,
+            "config_hash": config_hash,
+            "config": _as_floats(config),
+        }
     )
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_floats(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_floats(part) for part in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def verify_chain(rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -124,10 +140,18 @@ class TrialStatistics:
 
 @dataclass(frozen=True)
 class TrialFamily:
-    """All trials of one family at a time; unique by configuration, in order of arrival."""
+    """All trials of one family at a time; unique by configuration, in order of arrival.
+
+    Attributes
+    ----------
+    altered_at
+        Position of the first row of the registry that does not follow from the one before it: a
+        trial was taken out or changed, and the count is worth nothing. None when none was.
+    """
 
     name: str = "default"
     trials: tuple[Trial, ...] = ()
+    altered_at: int | None = None
 
     def __post_init__(self) -> None:
         if len({trial.config_hash for trial in self.trials}) != len(self.trials):
@@ -135,7 +159,12 @@ class TrialFamily:
 
     @classmethod
     def from_rows(cls, name: str, rows: Iterable[Mapping[str, Any]]) -> TrialFamily:
-        """Build a family from rows of ``ops.trials``, in the order of ``trial_id``."""
+        """Build a family from rows of ``ops.trials``, in the order of ``trial_id``.
+
+        Rows that carry their hashes are verified against each other.
+        """
+        listed = list(rows)
+        chained = bool(listed) and all("row_hash" in row for row in listed)
         return cls(
             name,
             tuple(
@@ -150,15 +179,21 @@ class TrialFamily:
                     start=row["config"].get("start"),
                     config=row["config"],
                 )
-                for row in rows
+                for row in listed
             ),
+            verify_chain(listed) if chained else None,
         )
 
     def with_trials(self, trials: Iterable[Trial]) -> TrialFamily:
         """Return the family with `trials` in place of those of their hash, new ones at the end."""
         new = {trial.config_hash: trial for trial in trials}
         kept = [new.pop(trial.config_hash, trial) for trial in self.trials]
-        return TrialFamily(self.name, (*kept, *new.values()))
+        return replace(self, trials=(*kept, *new.values()))
+
+    @property
+    def identity(self) -> str:
+        """Hash of what the results judged with this family depend on."""
+        return canonical_hash([[trial.config_hash, trial.sharpe] for trial in self.trials])
 
     def number_of(self, config_hash: str) -> int:
         """Return k of "trial k of M"."""

@@ -112,7 +112,7 @@ def _blocks(
     period: Period, strategy: StrategySpec, decisions: list[Decision]
 ) -> Iterator[list[Decision]]:
     """Yield blocks after those already in `decisions`, which the caller extends."""
-    window, times = period.spec.window, period.times
+    window, times = period.spec.window, period.seen
     done = len(decisions) - len(decisions) % BLOCK
     del decisions[done:]
     if not looks_at_holdings(strategy):

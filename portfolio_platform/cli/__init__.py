@@ -160,7 +160,7 @@ def import_bars(
 
 @app.command()
 def backtest(
-    spec: Annotated[Path, typer.Argument(help="Backtest spec (JSON).")],
+    spec: Annotated[Path, typer.Argument(help="Backtest spec (JSON); - is standard input.")],
     as_json: JsonFlag = False,
     check_lookahead: Annotated[
         bool, typer.Option("--check-lookahead", help="Perturb the future, compare decisions.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,26 @@ class UnreadableSpec(ValueError):
     """The file of a backtest spec cannot be read or holds no JSON."""
 
 
-def read_spec(file: Path) -> Any:
-    """The JSON document of a file.
+def read_spec(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; ``-`` is standard input.
 
     Raises
     ------
     UnreadableSpec
-        No such file, or not JSON; the message says where it stops being JSON.
+        No such file, not JSON, or no object; the message says where it stops being JSON.
     """
+    name = "standard input" if str(file) == "-" else str(file)
     try:
-        return json.loads(file.read_text())
+        document = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
     except OSError as error:
         raise UnreadableSpec(
-            f"{file}: {error.strerror}; see examples/backtest.json for one that runs"
+            f"{name}: {error.strerror}; see examples/backtest.json for one that runs"
         ) from error
     except ValueError as error:
-        raise UnreadableSpec(f"{file} is not JSON: {error}") from error
+        raise UnreadableSpec(f"{name} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise UnreadableSpec(f"{name} holds {type(document).__name__}, not an object")
+    return document
 
 
 def metrics_table(report: dict[str, Any]) -> Table:
@@ -76,6 +81,8 @@ def run_backtest_command(
 
     Raises
     ------
+    UnreadableSpec
+        The file holds no JSON object.
     ValidationError
         The spec is refused; the message carries the path of the field. Nothing is stored.
     """

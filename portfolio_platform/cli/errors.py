@@ -16,6 +16,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is written for a person."""
     from portfolio_platform.amm import AmmError
     from portfolio_platform.api.local_keys import LocalKeyError
+    from portfolio_platform.backtesting.outcomes import BacktestError
     from portfolio_platform.cli.backtests import UnreadableSpec
     from portfolio_platform.cli.bars import BadMintOption
     from portfolio_platform.cli.channels import BadChannel
@@ -46,6 +47,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
         InvalidPubkey,
         LocalKeyError,
         MarketError,
+        BacktestError,
         NoSnapshot,
         BadMintOption,
         BadStep,

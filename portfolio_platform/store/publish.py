@@ -21,7 +21,8 @@ class Input:
     Attributes
     ----------
     kind : str
-        version, price, pool, reserve, stake, holding, account, bars, batch, strategy, request.
+        version, price, pool, reserve, stake, holding, account, bars, batch, strategy, request,
+        trials.
     id : str
         Identity within its kind.
     sha256 : str or None

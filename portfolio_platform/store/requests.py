@@ -101,6 +101,14 @@ def strategy(conn: Connection, key: str | UUID) -> StrategyRow:
     return found
 
 
+def previous_spec(conn: Connection, strategy_id: UUID) -> dict[str, Any] | None:
+    """The spec a strategy had before its newest change, None where it never changed."""
+    row = conn.execute(
+        "select previous_spec from public.strategies where strategy_id = %s", (strategy_id,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def save_strategy(
     conn: Connection, slug: str, name: str, spec: dict[str, Any], user_id: UUID | None = None
 ) -> UUID:

@@ -28,6 +28,10 @@ def register(
     trials: Iterable[tuple[str, Mapping[str, Any]]],
     chain_hash: ChainHash,
     requested_by: UUID | None = None,
+    *,
+    request_id: UUID | None = None,
+    code_version: str | None = None,
+    seed: int | None = None,
 ) -> int:
     """Append the configurations that are new to the family, before they run.
 
@@ -51,9 +55,19 @@ def register(
         row_hash = chain_hash(previous, family, config_hash, config)
         conn.execute(
             "insert into ops.trials "
-            "(family, config_hash, previous_hash, row_hash, config, requested_by) "
-            "values (%s, %s, %s, %s, %s, %s)",
-            (family, config_hash, previous, row_hash, Jsonb(dict(config)), requested_by),
+            "(family, config_hash, previous_hash, row_hash, config, requested_by, request_id, "
+            "code_version, seed) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                family,
+                config_hash,
+                previous,
+                row_hash,
+                Jsonb(dict(config)),
+                requested_by,
+                request_id,
+                code_version,
+                seed,
+            ),
         )
         previous = row_hash
         added += 1
@@ -74,6 +88,15 @@ def finish(conn: Connection, family: str, rows: Iterable[Mapping[str, Any]]) -> 
             """,
             {**row, "family": family},
         )
+
+
+def abandon(conn: Connection, request_id: UUID) -> None:
+    """Mark what a cancelled request leaves unfinished; it counts as tried all the same."""
+    conn.execute(
+        "update ops.trials set status = 'abandoned', finished_at = now() "
+        "where request_id = %s and status = 'running'",
+        (request_id,),
+    )
 
 
 def save_block(conn: Connection, request_id: UUID, block: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """run_backtest through its own door: determinism, resume, changing universes, bad input."""
 
 import json
+import shlex
 from datetime import date
 
 import numpy as np
@@ -10,6 +11,7 @@ from portfolio_platform.backtesting import (
     BacktestSpec,
     Cancelled,
     TrialFamily,
+    chain_hash,
     planned_trials,
     run_backtest,
 )
@@ -269,12 +271,83 @@ def test_every_kind_of_benchmark(noise):
         costs={},
     )
     stored = {"stored": StrategySpec.model_validate({"lookback": 60, "model": "RP"})}
-    result = run_backtest(spec, noise, strategies=stored, previous_weights={"A02": 1.0})
+    before = StrategySpec.model_validate({"lookback": 40, "bounds": {"upper": 0.5}})
+    result = run_backtest(spec, noise, strategies=stored, previous=before)
     found = result.document["benchmarks"]
     assert list(found) == ["hold A00", "inverse volatility", "60/40", "previous version", "stored"]
+    alone = run_backtest(
+        spec_of({"name": "b", "spec": before}, costs={}, start=result.document["times"][0]), noise
+    )
+    assert found["previous version"]["equity"] == alone.document["strategies"]["b"]["equity"]
     first = 61  # one bar after the first decision, which needs 60 returns
     growth = noise.close[-1, 0] / noise.close[first, 0]
     assert found["hold A00"]["metrics"]["total_return"] == pytest.approx(growth - 1.0)
+
+
+def test_a_benchmark_without_answers_is_reported(noise):
+    stored = {
+        "capped": StrategySpec.model_validate({"lookback": 60, "bounds": {"upper": 0.1}}),
+        "short": StrategySpec.model_validate({"lookback": 60, "bounds": {"lower": -0.2}}),
+    }
+    benchmarks = [{"kind": "strategy", "slug": slug} for slug in stored]
+    result = run_backtest(spec_of(benchmarks=benchmarks), noise, strategies=stored)
+    assert result.outcome == "partial"
+    assert [(r.code, r.field) for r in result.reasons] == [
+        ("infeasible_periods", "benchmarks.0"),
+        ("short_positions", "benchmarks.1"),
+    ]
+
+
+def test_purged_bars_are_not_seen(noise):
+    """With 5 bars purged, what happens in them changes no decision; without, it does."""
+
+    def decided(close, purge):
+        panel = PricePanel(assets=noise.assets, times=noise.times, close=close)
+        spec = spec_of(rebalance={"every": 50}, window={"purge": purge}, start="2022-06-01")
+        taken = []
+        run_backtest(
+            spec, panel, progress=lambda s: taken.extend(s.block["decisions"] if s.block else [])
+        )
+        return taken
+
+    other = noise.close.copy()
+    first = int(np.searchsorted(noise.times, np.datetime64("2022-06-01")))
+    for bar in range(first, len(other), 50):
+        other[bar - 4 : bar + 1, 0] *= [1.3, 0.8, 1.2, 0.9, 1.4]
+    before, after = decided(noise.close, 0), decided(other, 0)
+    assert before[0]["weights"] != after[0]["weights"]
+    assert decided(noise.close, 5)[0] == decided(other, 5)[0]
+    unpurged = spec_of()
+    period = run_backtest(unpurged, noise).document["period"]
+    later = run_backtest(spec_of(window={"purge": 5}), noise).document["period"]
+    assert period["bars"] - later["bars"] == 5
+
+
+def test_the_command_of_the_report_asks_for_the_same(noise):
+    spec = spec_of({"name": "it's calm", "spec": {"lookback": 60}}, start="2023-01-01")
+    command = run_backtest(spec, noise).document["provenance"]["command"]
+    words = shlex.split(command)
+    assert words[:2] == ["printf", "%s"]
+    assert words[3:] == ["|", "portfolio-platform", "backtest", "-", "--json"]
+    assert BacktestSpec.model_validate_json(words[2]) == spec
+
+
+def test_a_registry_that_was_tampered_with_is_named(noise):
+    rows, previous = [], "0" * 64
+    for number in range(3):
+        config = {"bars_per_year": 365.0, "start": None, "n": number, "depth": 1e16}
+        row = {"family": "default", "config_hash": f"{number:064d}", "sharpe": 0.01 * number}
+        row |= {"previous_hash": previous, "config": config}
+        previous = row["row_hash"] = chain_hash(previous, "default", row["config_hash"], config)
+        row["config"] = {**config, "bars_per_year": 365, "depth": 10**16}
+        rows.append(row)
+    whole = run_backtest(spec_of(), noise, trials=TrialFamily.from_rows("default", rows))
+    assert "trials_altered" not in codes(whole)
+    del rows[1]
+    cut = run_backtest(spec_of(), noise, trials=TrialFamily.from_rows("default", rows))
+    assert cut.outcome == "partial"
+    assert codes(cut) == ["trials_altered"]
+    assert "trial 2 of family 'default'" in cut.reasons[0].message
 
 
 def test_one_day(noise):

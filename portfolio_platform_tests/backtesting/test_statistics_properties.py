@@ -160,5 +160,17 @@ def test_refusals():
         superior_predictive_ability(noise[:, 0], noise, **settings)
     with pytest.raises(NotDefined, match="finite"):
         superior_predictive_ability(noise[:, 0] * np.nan, noise, **settings)
-    with pytest.raises(NotDefined, match="identical"):
+    with pytest.raises(NotDefined, match="2 models that differ"):
         model_confidence_set({"a": noise[:, 0], "b": noise[:, 0]}, size=0.05, **settings)
+
+
+def test_identical_models_share_one_place_in_the_confidence_set():
+    generator = np.random.default_rng(3)
+    good = generator.standard_normal(300) * 0.01 + 0.004
+    bad = generator.standard_normal(300) * 0.01 - 0.004
+    settings = {"size": 0.05, "block_size": 3, "reps": 200, "seed": 1}
+    models = {"good": good, "copy": good.copy(), "bad": bad}
+    included, values = model_confidence_set(models, **settings)
+    assert included == ["good", "copy"]
+    assert list(values) == list(models)
+    assert values["good"] == values["copy"] > values["bad"]

@@ -102,6 +102,35 @@ def test_a_spec_file_that_is_none_is_named(
     assert named in said
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe", "is not JSON"),
+        (b"[1]", "holds list, not an object"),
+        (b'{"strategies": ["x"], "costs": {"fee_bps": -1}}', "costs.fee_bps"),
+    ],
+)
+def test_a_backtest_spec_that_is_none_is_named(
+    tmp_path: Path,
+    content: bytes,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Refused before anything is looked for, in one line."""
+    from portfolio_platform import cli
+
+    file = tmp_path / "spec.json"
+    file.write_bytes(content)
+    monkeypatch.setattr("sys.argv", ["portfolio-platform", "backtest", str(file)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
 SOL = "So11111111111111111111111111111111111111112"
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 

@@ -121,12 +121,14 @@ function drawProvenance(box) {
   const p = report.provenance;
   const flat = (value) => (value !== null && typeof value === "object"
     ? Object.entries(value).map(([k, v]) => `${k} ${v}`).join(", ") : String(value));
-  const rows = Object.entries(p).filter(([key, value]) => value !== null && key !== "symbols" && typeof value !== "object")
+  const rows = Object.entries(p).filter(([key, value]) => value !== null && !["symbols", "command"].includes(key) && typeof value !== "object")
     .map(([key, value]) => [key.replaceAll("_", " "), flat(value)]);
   rows.push(["content hash", report.content_hash || "–"]);
   rows.push(["libraries", flat(p.libraries)]);
   rows.push(["accounting error", names.map((n) => report.strategies[n].accounting_error.toExponential(1)).join(", ")]);
   table(box, ["", ""], rows, [0, 1]);
+  const command = element("pre", {id: "command"}, p.command);
+  box.append(element("details", {}, element("summary", {}, "Command that reproduces them"), command));
   const rest = Object.fromEntries(Object.entries(p).filter(([key, v]) => v !== null && typeof v === "object" && !["libraries", "symbols"].includes(key)));
   if (Object.keys(rest).length) {
     box.append(element("details", {}, element("summary", {}, "Data versions"), element("pre", {}, JSON.stringify(rest, null, 1))));

@@ -12,7 +12,6 @@ from psycopg import Connection
 from pydantic import ValidationError
 
 from portfolio_platform.defs.market.bars import last_time, market_panel, preference, price_panel
-from portfolio_platform.defs.portfolio.weights import last_good_weights
 from portfolio_platform.market.panel import MarketPanel
 from portfolio_platform.settings import Settings
 from portfolio_platform.store import latest, requests, trials
@@ -52,13 +51,20 @@ def answer_backtest(
     try:
         return _run(connect, settings, row, spec, code_version, run_id, say)
     except Cancelled:
-        return {"request": str(row.request_id), "state": "cancelled", "reason": None}
+        return _cancelled(connect, row.request_id)
 
 
 def _failed(connect: Connect, request_id: UUID, reason: str) -> dict[str, Any]:
     with connect() as conn:
         requests.mark_request(conn, TABLE, request_id, "failed", reason=reason)
     return {"request": str(request_id), "state": "failed", "reason": reason}
+
+
+def _cancelled(connect: Connect, request_id: UUID) -> dict[str, Any]:
+    with connect() as conn:
+        trials.abandon(conn, request_id)
+        trials.drop_blocks(conn, request_id)
+    return {"request": str(request_id), "state": "cancelled", "reason": None}
 
 
 def _strategies(
@@ -132,9 +138,12 @@ def _run(
             [(trial.config_hash, trial.config) for trial in planned],
             chain_hash,
             row.user_id,
+            request_id=row.request_id,
+            code_version=code_version,
+            seed=spec.seed,
         )
         known = TrialFamily.from_rows(family, trials.family_rows(conn, family))
-        previous = _previous_weights(conn, strategy_inputs)
+        previous = _previous(conn, spec, strategy_inputs)
         resume = trials.blocks(conn, row.request_id)
     say(f"{len(planned)} configurations, {added} of them new to family {family}")
     result = run_backtest(
@@ -145,7 +154,7 @@ def _run(
         code_version=code_version,
         provenance=provenance(market, inputs, symbols),
         volumes=market.quote_volume,
-        previous_weights=previous,
+        previous=previous,
         resume=resume,
         **_watch(connect, row.request_id, say),
     )
@@ -153,13 +162,17 @@ def _run(
     document["headline"] = headline(document)
     with connect() as conn:
         trials.finish(conn, family, [trial.row() for trial in result.trials])
+    with connect() as conn:
+        # Locks the row: what is published now was not cancelled and cannot be any more.
+        if not requests.mark_request(conn, TABLE, row.request_id, "running"):
+            return _cancelled(connect, row.request_id)
         published = publish(
             conn,
             kind="backtest",
             subject=str(row.request_id),
             user_id=row.user_id,
             content=result.content_hash,
-            inputs=[*inputs, *strategy_inputs],
+            inputs=[*inputs, *strategy_inputs, _trials_input(known, result.trials)],
             rows={
                 "backtest_reports": [
                     {
@@ -196,13 +209,34 @@ def _run(
     }
 
 
-def _previous_weights(conn: Connection, strategy_inputs: list[Input]) -> dict[str, float] | None:
-    """Last published weights of the first stored strategy, for the benchmark ``previous``."""
-    for one in strategy_inputs:
-        found = last_good_weights(conn, UUID(one.id))
-        if found is not None:
-            return found.weights
-    return None
+def _trials_input(known: Any, own: Any) -> Input:
+    """The family as it was when the report was judged: its count is part of the answer."""
+    family = known.with_trials(own)
+    return Input("trials", family.name, family.identity, {"count": len(family.trials)})
+
+
+def _previous(conn: Connection, spec: Any, strategy_inputs: list[Input]) -> Any:
+    """What the first stored strategy was before its newest change, if that is asked for."""
+    from portfolio_platform.optimization import StrategySpec
+
+    asked = any(one.kind == "previous" for one in spec.benchmarks)
+    stored = [one for one in spec.strategies if isinstance(one, str)]
+    if not (asked and stored):
+        return None
+    ids = {(one.detail or {})["slug"]: one.id for one in strategy_inputs}
+    found = requests.previous_spec(conn, UUID(ids[stored[0]]))
+    if found is None:
+        return None
+    previous = StrategySpec.model_validate(found)
+    strategy_inputs.append(
+        Input(
+            "strategy",
+            f"{ids[stored[0]]}/previous",
+            sha256_of(previous.model_dump(mode="json")),
+            {"slug": stored[0]},
+        )
+    )
+    return previous
 
 
 def provenance(market: MarketPanel, inputs: list[Input], symbols: dict[str, str]) -> dict[str, Any]:
