@@ -108,11 +108,11 @@ def _of_model(spec: StrategySpec) -> Iterator[Finding]:
             ("bounds",),
             f"model {model} has one answer; clipped to bounds it would be another portfolio",
         )
-    if not spec.long_only and model not in {"Classic", "BL"}:
+    if not spec.long_only and model not in names.CHOOSING_MODELS:
         yield ("bounds", "lower"), f"model {model} is long only"
-    if spec.cardinality is not None and model not in {"Classic", "BL"}:
+    if spec.cardinality is not None and model not in names.CHOOSING_MODELS:
         yield ("cardinality",), f"model {model} has no cardinality"
-    if spec.minimum_weight > 0 and model not in {"Classic", "BL"}:
+    if spec.minimum_weight > 0 and model not in names.CHOOSING_MODELS:
         yield ("minimum_weight",), f"model {model} has no minimum weight"
     if spec.minimum_weight > spec.bounds.upper:
         yield ("minimum_weight",), f"is above bounds.upper {spec.bounds.upper:g}"
@@ -175,10 +175,10 @@ def _of_data(spec: StrategySpec) -> Iterator[Finding]:
 
 
 def _of_trading(spec: StrategySpec) -> Iterator[Finding]:
-    if spec.turnover is not None and spec.model not in {"Classic", "BL"}:
+    if spec.turnover is not None and spec.model not in names.CHOOSING_MODELS:
         yield ("turnover",), f"model {spec.model} takes no turnover limit"
     if spec.cost_bps > 0:
-        if spec.model not in {"Classic", "BL"}:
+        if spec.model not in names.CHOOSING_MODELS:
             yield ("cost_bps",), f"model {spec.model} does not weigh costs"
         elif spec.obj == "MinRisk":
             yield ("cost_bps",), "obj MinRisk has no return to charge a cost to; use turnover"
@@ -186,11 +186,9 @@ def _of_trading(spec: StrategySpec) -> Iterator[Finding]:
             yield ("cost_bps",), "costs and kelly cannot be combined"
     if spec.kelly is not None and (spec.turnover is not None or not spec.long_only):
         yield ("kelly",), "kelly takes neither a turnover limit nor short positions"
-    if (spec.cardinality is not None or spec.minimum_weight > 0) and (
-        spec.obj == "Sharpe" or spec.kelly is not None
-    ):
+    if (spec.cardinality is not None or spec.minimum_weight > 0) and spec.kelly is not None:
         path: Path = ("cardinality",) if spec.cardinality is not None else ("minimum_weight",)
-        yield path, "needs obj MinRisk, Utility or MaxRet without kelly"
+        yield path, "cannot be combined with kelly"
 
 
 def _of_ensemble(spec: StrategySpec) -> Iterator[Finding]:

@@ -112,6 +112,8 @@ MOMENT_MEASURES: frozenset[str] = frozenset({"MV", "vol", "equal"})
 
 #: Models that solve a convex programme and therefore honour bounds, groups and linear rows.
 PROGRAMME_MODELS: frozenset[str] = frozenset({"Classic", "BL", "BLB", "FM", "WC", "OWA"})
+#: Those of them that take turnover, costs, short positions and a choice of assets as well.
+CHOOSING_MODELS: frozenset[str] = frozenset({"Classic", "BL", "BLB", "FM"})
 #: Models that cut a dendrogram.
 HIERARCHICAL_MODELS: frozenset[str] = frozenset({"HRP", "HERC", "HERC2", "NCO"})
 #: Models whose answer is a rule of risk, without expected returns and without constraints.

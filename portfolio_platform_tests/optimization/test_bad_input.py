@@ -197,6 +197,50 @@ def test_two_rows_that_exclude_each_other_are_named(panel_of, spec):
     assert answer.reason == "conflict: group meme ≥ 0.5; constraint pair ≤ 0.4"
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"cardinality": 2, "bounds": {"upper": 0.3}},
+            "caps of 0.3 per asset; cardinality ≤ 2",
+        ),
+        (
+            {
+                "cardinality": 1,
+                "bounds": {"assets": {"M00": {"lower": 0.2}, "M04": {"lower": 0.1}}},
+            },
+            "M00 ≥ 0.2; M04 ≥ 0.1; cardinality ≤ 1",
+        ),
+        (
+            {
+                "minimum_weight": 0.4,
+                "linear": [{"name": "even", "coefficients": {"M00": 1}, "upper": 0.39}],
+                "bounds": {"assets": {"M00": {"lower": 0.1}, "M03": {"upper": 0.5}}},
+            },
+            "constraint even ≤ 0.39; M00 ≥ 0.1; minimum weight 0.4",
+        ),
+        (
+            {
+                "groups": [{"group": "meme", "lower": 0.5}],
+                "bounds": {
+                    "assets": {
+                        "M00": {"upper": 0.2},
+                        "M01": {"upper": 0.1},
+                        "M05": {"upper": 0.3},
+                    }
+                },
+            },
+            "group meme ≥ 0.5; M00 ≤ 0.2; M01 ≤ 0.1",
+        ),
+    ],
+)
+def test_smallest_conflict_names_single_bounds_and_choices(fields, words, panel_of, spec):
+    panel = panel_of(6, 101, groups={"M00": "meme", "M01": "meme"})
+    answer = outcome(spec(lookback=100, **fields), panel)
+    assert answer.status == "infeasible"
+    assert answer.reason == f"conflict: {words}"
+
+
 def test_turnover_that_cannot_reach_the_constraints(panel_of, spec):
     panel = panel_of(4, 101)
     strategy = spec(lookback=100, turnover=0.1, bounds={"upper": 0.3})

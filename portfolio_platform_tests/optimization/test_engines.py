@@ -165,6 +165,23 @@ def test_cardinality_equals_brute_force(sp20, spec):
     assert answer.objective == pytest.approx(best, rel=1e-9)
 
 
+def test_ratio_of_few_assets_equals_brute_force(sp20, spec):
+    few = {"universe": {"assets": list(sp20.assets[:8])}, "cardinality": 2}
+    problem = problem_of(spec(obj="Sharpe", **few), sp20, 1000)
+    answer = decide(spec(obj="Sharpe", **few), sp20, sp20.times[1000])
+    best = 0.0
+    for pair in combinations(range(problem.size), 2):
+        mean, block = problem.mean[list(pair)], problem.covariance[np.ix_(pair, pair)]
+        x = np.linalg.solve(block, mean)
+        for weights in (x / x.sum(), np.array([1.0, 0.0]), np.array([0.0, 1.0])):
+            if weights.min() >= 0:
+                best = max(best, (mean @ weights) / np.sqrt(weights @ block @ weights))
+    assert answer.engine == "branch"
+    assert answer.objective == pytest.approx(best, rel=1e-9)
+    poor = decide(spec(obj="Sharpe", risk_free_rate=50.0, **few), sp20, sp20.times[1000])
+    assert poor.status == "no_positive_excess_return"
+
+
 def test_minimum_weight_is_all_or_nothing(sp20, spec):
     answer = decide(spec(minimum_weight=0.12, rm="CVaR"), sp20, sp20.times[1000])
     held = [weight for weight in answer.weights.values() if weight > 0]

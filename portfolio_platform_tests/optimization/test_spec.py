@@ -48,7 +48,7 @@ def refused(**fields):
         ({"universe": {"min_history": 300}}, ("universe", "min_history")),
         ({"universe": {"overlap": "pairwise"}, "rm": "CVaR"}, ("universe", "overlap")),
         ({"model": "HRP", "bounds": {"lower": -0.1}}, ("bounds", "lower")),
-        ({"cardinality": 5, "obj": "Sharpe"}, ("cardinality",)),
+        ({"cardinality": 5, "obj": "Utility", "kelly": "exact"}, ("cardinality",)),
         ({"model": "ensemble"}, ("members",)),
         (
             {

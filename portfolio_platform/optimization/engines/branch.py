@@ -29,8 +29,6 @@ def covers(problem: Problem) -> str | None:
     """Return why this engine cannot take the problem, or None."""
     if not problem.combinatorial:
         return "no discrete choice"
-    if problem.spec.obj == "Sharpe":
-        return "a ratio with discrete choices"
     relaxed = _relaxed(problem, problem.lower, problem.upper)
     if any(engine.covers(relaxed) is None for engine in (qp, lp, smooth, cuts, cone)):
         return None
@@ -143,6 +141,9 @@ def _relaxation(
     value = objective(relaxed, weights)
     if value is None:
         raise EngineFailure("numerical", "the relaxation has no objective")
+    if problem.spec.obj == "Sharpe" and value <= 0:
+        # no choice below this node earns more than the risk-free rate
+        return None
     return (value if problem.spec.obj == "MinRisk" else -value), weights
 
 
