@@ -40,9 +40,8 @@ def kind(spec: StrategySpec, count: int, *, has_cash: bool) -> str | None:
     )
     data = (
         spec.winsorize is None
-        and spec.universe.min_history is None
         and spec.universe.overlap == "common"
-        and not spec.fallback
+        and "previous" not in spec.fallback
         and spec.kelly is None
     )
     if not (choice and data) or count < 2:

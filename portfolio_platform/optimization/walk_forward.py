@@ -16,7 +16,7 @@ from portfolio_platform.optimization.decide import decide
 from portfolio_platform.optimization.panel import FloatArray, PricePanel, TimeArray, instant
 from portfolio_platform.optimization.solution import NoAnswer, Solution
 from portfolio_platform.optimization.spec import StrategySpec
-from portfolio_platform.optimization.universe import candidates, chooses_cash
+from portfolio_platform.optimization.universe import candidates, chooses_cash, needed_history
 
 
 class Solutions(Sequence[Solution]):
@@ -200,6 +200,9 @@ def _compiled(
             weights[np.ix_(chosen, np.flatnonzero(cash))] = (1 - spec.budget) / cash.sum()
         statuses[chosen], engines[chosen], done[chosen] = "optimal", "exact", True
         gaps[chosen] = answer.gaps[good]
+        if spec.fallback:
+            # what has no answer here is decided one by one, with the alternatives
+            continue
         empty = first + np.flatnonzero(answer.states == batch.NO_EXCESS)
         statuses[empty], done[empty] = "no_positive_excess_return", True
         weights[empty] = np.nan
@@ -212,7 +215,8 @@ def _usable(
     """Return (k, n) columns without a blemish in the window, and (k,) windows so decidable.
 
     A window is decidable here when every other column is plainly out: no price at its end, or a
-    history that began inside it. Gaps to be filled are left to ``decide``.
+    history that began too late. Gaps to be filled, and histories that shorten the window of all,
+    are left to ``decide``.
     """
     with np.errstate(invalid="ignore"):
         good = np.isfinite(prices) & (prices > 0)
@@ -226,7 +230,12 @@ def _usable(
     first = np.isfinite(prices[starts])
     bad_price = np.zeros((len(prices) + 1, prices.shape[1]), dtype=np.int64)
     np.cumsum(np.isfinite(prices) & ~good, axis=0, out=bad_price[1:])
-    wrong = (bad_price[ends] != bad_price[starts]) | ~first
+    wrong = bad_price[ends] != bad_price[starts]
+    if needed_history(spec) >= spec.lookback:
+        wrong |= ~first
+    else:
+        began = np.where(good.any(axis=0), good.argmax(axis=0), len(prices))
+        wrong |= ends[:, None] - 1 - began < needed_history(spec)
     if spec.universe.max_stale == 0:
         wrong |= ~last
     return usable, (usable | wrong).all(axis=1)

@@ -128,13 +128,34 @@ def test_equals_decide_with_a_capped_stablecoin(obj, listings, spec):
         {"bounds": {"upper": 0.4}, "turnover": 2.0},
         {"rm": "MAD", "obj": "Sharpe"},
         {"model": "equal_weight", "budget": 0.5},
-        {"universe": {"min_history": 20}},
+        {"winsorize": 0.02},
     ],
 )
 def test_equals_decide_where_no_kernel_applies(fields, listings, spec):
     strategy = spec(lookback=60, **fields)
     walk = walk_forward(strategy, listings, listings.times[50::31])
     agree(walk, strategy, listings, range(len(walk.times)))
+
+
+@pytest.mark.parametrize("name", BATCHED)
+@pytest.mark.usefixtures("compiled")
+def test_short_histories_and_alternatives_keep_the_kernels(name, listings, spec):
+    """As the shipped strategies have them: only windows that they change are decided singly."""
+    late = listings.close.copy()
+    late[:170, 0] = np.nan
+    late[:385, 2] = np.nan
+    panel = replace(listings, close=late)
+    strategy = spec(
+        lookback=60,
+        budget=0.8,
+        universe={"min_history": 20},
+        fallback=["min_variance"],
+        risk_free_rate=0.3,
+        **{key: value for key, value in BATCHED[name].items() if key != "risk_free_rate"},
+    )
+    walk = walk_forward(strategy, panel, panel.times[22::7])
+    agree(walk, strategy, panel, range(len(walk.times)))
+    assert 0 < len(walk.kept) < 0.9 * len(walk.times)
 
 
 @pytest.mark.usefixtures("compiled")
