@@ -177,6 +177,11 @@ def _swap(one: Swap) -> dict[str, Any]:
     }
 
 
+def _only(kind: type, value: Any) -> Any:
+    """`value` where it is of its kind: what else stands there is nothing to print."""
+    return value if type(value) is kind else None
+
+
 def _block(block: dict[str, Any]) -> dict[str, Any]:
     read, swaps, unread = 0, 0, 0
     for entry in block["transactions"]:
@@ -191,9 +196,9 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
         "owner": None,
         "kind": "block",
         "values": {
-            "blockhash": block.get("blockhash"),
-            "parent_slot": block.get("parentSlot"),
-            "block_time": block.get("blockTime"),
+            "blockhash": _only(str, block.get("blockhash")),
+            "parent_slot": _only(int, block.get("parentSlot")),
+            "block_time": _only(int, block.get("blockTime")),
             "transactions": len(block["transactions"]),
             "transactions_read": read,
             "transactions_unread": unread,

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portfolio_platform.solana.base58 import b58decode, is_signature
+from portfolio_platform.solana.decoded import MAX_DECIMALS
 from portfolio_platform.solana.layouts import is_key
+
+_YEAR_9999 = 253_402_300_800
+# A transaction has 1,232 bytes and an inner instruction at most 10 KiB; base58 is slow beyond.
+_LONGEST_DATA = 14_336
 
 
 class NotATransaction(ValueError):
@@ -104,18 +109,17 @@ def _parse(raw: dict[str, Any], meta: dict[str, Any], envelope: dict[str, Any]) 
         raise NotATransaction("not a transaction: its signature is not base58 of 64 bytes")
     keys, signers = _keys(message, meta)
     error = meta.get("err")
-    moment = raw.get("blockTime")
     return Transaction(
         signature=signatures[0],
-        slot=_integer(raw["slot"], "slot"),
-        block_time=datetime.fromtimestamp(_integer(moment, "blockTime"), UTC) if moment else None,
+        slot=_count(raw["slot"], "slot"),
+        block_time=_moment(raw.get("blockTime")),
         version=str(raw.get("version", "legacy")),
         error=None if error is None else _error_text(error),
-        fee=_integer(meta.get("fee", 0), "fee"),
+        fee=_count(meta.get("fee", 0), "fee"),
         signers=frozenset(signers),
         tokens=_token_changes(meta, keys),
         lamports={
-            key: (_integer(before, "balance"), _integer(after, "balance"))
+            key: (_count(before, "balance"), _count(after, "balance"))
             for key, before, after in zip(
                 keys, meta.get("preBalances") or (), meta.get("postBalances") or (), strict=False
             )
@@ -128,10 +132,22 @@ def _error_text(error: Any) -> str:
     return error if isinstance(error, str) else str(error)[:200]
 
 
-def _integer(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise NotATransaction(f"not a transaction: {what} is {value!r}")
+def _count(value: Any, what: str, limit: int = 2**64) -> int:
+    """An unsigned integer of the ledger; nothing here is negative or wider than 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < limit:
+        raise NotATransaction(f"not a transaction: {what} is {str(value)[:50]!r}")
     return value
+
+
+def _key_at(keys: Sequence[str], index: Any, what: str) -> str:
+    """The key of an index. A negative one would count from the end and name another account."""
+    return keys[_count(index, what, len(keys))]
+
+
+def _moment(seconds: Any) -> datetime | None:
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(_count(seconds, "blockTime", _YEAR_9999), UTC)
 
 
 def _keys(message: Mapping[str, Any], meta: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -148,21 +164,26 @@ def _keys(message: Mapping[str, Any], meta: Mapping[str, Any]) -> tuple[list[str
             if entry.get("signer"):
                 signers.append(entry["pubkey"])
     if not signers:
-        signers = keys[: _integer(message["header"]["numRequiredSignatures"], "signatures")]
+        signers = keys[: _count(message["header"]["numRequiredSignatures"], "signatures")]
     if not from_tables:
         loaded = meta.get("loadedAddresses") or {}
         keys += [*loaded.get("writable", ()), *loaded.get("readonly", ())]
     for key in keys:
-        if not is_key(key):
-            raise NotATransaction(f"not a transaction: account key {str(key)[:50]!r}")
+        _key(key, "account key")
     return keys, signers
 
 
 def _amount(entry: Mapping[str, Any]) -> int:
     text = entry["uiTokenAmount"]["amount"]
-    if not isinstance(text, str) or not text.isdigit():
-        raise NotATransaction(f"not a transaction: token amount {text!r}")
-    return int(text)
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise NotATransaction(f"not a transaction: token amount {str(text)[:50]!r}")
+    return _count(int(text), "token amount")
+
+
+def _key(value: Any, what: str) -> str:
+    if not is_key(value):
+        raise NotATransaction(f"not a transaction: {what} {str(value)[:50]!r}")
+    return str(value)
 
 
 def _token_changes(meta: Mapping[str, Any], keys: Sequence[str]) -> dict[str, TokenChange]:
@@ -171,11 +192,12 @@ def _token_changes(meta: Mapping[str, Any], keys: Sequence[str]) -> dict[str, To
     changes = {}
     for index in sorted(before.keys() | after.keys()):
         entry = after.get(index) or before[index]
-        changes[keys[index]] = TokenChange(
-            account=keys[index],
-            mint=entry["mint"],
-            owner=entry.get("owner"),
-            decimals=_integer(entry["uiTokenAmount"]["decimals"], "decimals"),
+        account, owner = _key_at(keys, index, "accountIndex"), entry.get("owner")
+        changes[account] = TokenChange(
+            account=account,
+            mint=_key(entry["mint"], "mint"),
+            owner=None if owner is None else _key(owner, "owner"),
+            decimals=_count(entry["uiTokenAmount"]["decimals"], "decimals", MAX_DECIMALS + 1),
             before=_amount(before[index]) if index in before else 0,
             after=_amount(after[index]) if index in after else 0,
         )
@@ -190,7 +212,8 @@ def _instructions(
     for index, entry in enumerate(message["instructions"]):
         found.append(_instruction(entry, keys, 1))
         found += [
-            _instruction(one, keys, one.get("stackHeight") or 2) for one in inner.get(index, ())
+            _instruction(one, keys, _count(one.get("stackHeight") or 2, "stackHeight"))
+            for one in inner.get(index, ())
         ]
     return found
 
@@ -200,8 +223,8 @@ def _instruction(entry: Mapping[str, Any], keys: Sequence[str], depth: int) -> I
         accounts = tuple(str(key) for key in entry.get("accounts", ()))
         return Instruction(str(entry["programId"]), accounts, _data(entry), depth)
     return Instruction(
-        program=keys[entry["programIdIndex"]],
-        accounts=tuple(keys[account] for account in entry["accounts"]),
+        program=_key_at(keys, entry["programIdIndex"], "programIdIndex"),
+        accounts=tuple(_key_at(keys, account, "account") for account in entry["accounts"]),
         data=_data(entry),
         depth=depth,
     )
@@ -210,6 +233,8 @@ def _instruction(entry: Mapping[str, Any], keys: Sequence[str], depth: int) -> I
 def _data(entry: Mapping[str, Any]) -> bytes:
     # Some nodes leave the data out; that must not lose the whole transaction.
     text = entry.get("data") or ""
+    if len(text) > _LONGEST_DATA:
+        return b""
     try:
         return b58decode(text)
     except (ValueError, TypeError):

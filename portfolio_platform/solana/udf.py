@@ -287,6 +287,8 @@ def _page(
     symbol: str, interval: Interval, reply: _Reply, start: int, end: int, closed_by: int
 ) -> BarPage:
     """Validated bars of a reply; the unfinished last bar is left out and counted."""
+    if any(not start <= at <= end for at in reply.t):
+        raise BadHistory(f"{symbol}: a bar lies outside the range that was asked for")
     times = np.asarray(reply.t, dtype=np.int64)
     columns = {"o": reply.o, "h": reply.h, "l": reply.l, "c": reply.c}
     for name, values in columns.items():
@@ -298,8 +300,6 @@ def _page(
             raise BadHistory(f"{symbol}: array {name!r} holds a null")
     if reply.v and len(reply.v) != len(times):
         raise BadHistory(f"{symbol}: array 'v' has {len(reply.v)} values for {len(times)} times")
-    if len(times) and (times[0] < start or times[-1] > end or times.min() < start):
-        raise BadHistory(f"{symbol}: a bar lies outside the range that was asked for")
     if np.any(np.diff(times) <= 0):
         raise BadHistory(f"{symbol}: bar times are not strictly increasing")
     o, h, low, c = (np.asarray(columns[name], dtype=np.float64) for name in "ohlc")

@@ -2,11 +2,16 @@
 
 import copy
 import json
+import math
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from portfolio_platform.solana.inspect import describe_file
 from portfolio_platform.solana.layouts import programs
@@ -201,7 +206,20 @@ def test_added_liquidity_is_no_swap(real_data: Path) -> None:
         lambda body: body["transaction"].update(signatures=["zzz"]),
         lambda body: body["transaction"]["message"]["accountKeys"].__setitem__(0, "0" * 44),
         lambda body: body["transaction"]["message"]["instructions"][0].update(programIdIndex=999),
+        lambda body: body["transaction"]["message"]["instructions"][0].update(programIdIndex=-1),
+        lambda body: body["transaction"]["message"]["instructions"][3].update(accounts=[-1]),
+        lambda body: body.update(slot=-1),
+        lambda body: body.update(blockTime=2**62),
+        lambda body: body["meta"].update(fee=2**64),
         lambda body: body["meta"]["preTokenBalances"][0].update(accountIndex=999),
+        lambda body: body["meta"]["preTokenBalances"][0].update(accountIndex=-1),
+        lambda body: body["meta"]["postTokenBalances"][0].update(mint=["x"]),
+        lambda body: body["meta"]["postTokenBalances"][0].update(owner="nobody"),
+        lambda body: body["meta"]["postTokenBalances"][0]["uiTokenAmount"].update(decimals=-3),
+        lambda body: body["meta"]["preTokenBalances"][0]["uiTokenAmount"].update(amount="²"),
+        lambda body: body["meta"]["innerInstructions"][0]["instructions"][0].update(
+            stackHeight="2"
+        ),
         lambda body: body["meta"]["preTokenBalances"][0]["uiTokenAmount"].update(amount="1e9"),
     ],
 )
@@ -210,6 +228,44 @@ def test_a_malformed_transaction_is_refused(real_data: Path, change: Any) -> Non
     change(body)
     with pytest.raises(NotATransaction):
         parse_transaction(body)
+
+
+_JUNK = st.sampled_from([None, True, -1, 0, 2**64, 2**70, 0.5, math.nan, "", "x", "²", [], {}, [1]])
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, inner in items:
+        yield (*path, name)
+        if isinstance(inner, dict | list):
+            yield from _places(inner, (*path, name))
+
+
+@settings(max_examples=80)
+@given(data=st.data())
+def test_whatever_stands_in_a_transaction_it_is_read_or_refused(
+    real_data: Path, data: st.DataObject
+) -> None:
+    body = raw(real_data, "OKXDEX_commissionSplProxySwap")[0]
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from(list(_places(body))))
+        place = body
+        for name in path:
+            place = place[name]
+        place[last] = data.draw(_JUNK)
+    try:
+        transaction = parse_transaction(body)
+    except NotATransaction:
+        return
+    pairs = combinations(transaction.tokens.values(), 2)
+    pools = [
+        PoolVaults("p", a.account, b.account, a.mint, b.mint, a.decimals, b.decimals)
+        for a, b in pairs
+    ]
+    for one in [*infer_swaps(transaction), *swaps_of([transaction], pools)[0]]:
+        assert one.price is not None
+        assert math.isfinite(one.price)
+        assert one.price > 0
 
 
 def test_an_inner_instruction_without_data_does_not_lose_the_rest(real_data: Path) -> None:

@@ -72,6 +72,7 @@ TRUTH: list[tuple[str, str, Any, float]] = [
     ("marginfi/sol_pyth_oracle.json", "trading", False, 0),
     ("pyth_solend/J83w4HKfqxwcq3BEMMkPFSppX3gqekLyLJBexebFVkix.bin", "price", 32.1125, 0),
     ("pyth_solend/J83w4HKfqxwcq3BEMMkPFSppX3gqekLyLJBexebFVkix.bin", "timestamp", 0, 0),
+    ("pyth_solend/J83w4HKfqxwcq3BEMMkPFSppX3gqekLyLJBexebFVkix.bin", "previous_price", None, 0),
     (
         "mango_v4_resources/Ds33rQ1d4AXwxqyeXX6Pc3G4pFNr6iWb3dd8YfBBQMPr.bin",
         "price",

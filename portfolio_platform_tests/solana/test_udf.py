@@ -230,6 +230,8 @@ def broken(**change: Any) -> dict[str, Any]:
         broken(t=[int(START.timestamp())] * 2),
         broken(t=[0, HOUR]),
         broken(s="maybe"),
+        broken(t=[1704067200, 2**70]),
+        broken(t=[-(2**70), 1704070800]),
     ],
 )
 def test_arrays_that_contradict_the_format_are_refused(

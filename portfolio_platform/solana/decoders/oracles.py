@@ -6,6 +6,7 @@ from portfolio_platform.solana.decoded import Decoded, Malformed, Unverified, ut
 from portfolio_platform.solana.layouts import key_text, pyth
 
 _LARGEST_EXPONENT = 18
+_PREVIOUS = ("previous_slot", "previous_price", "previous_confidence", "previous_timestamp")
 
 
 def _scaled(mantissa: int, exponent: int) -> float:
@@ -30,6 +31,9 @@ def decode_price_v2(data: bytes) -> Decoded:
         raise Malformed(f"Pyth account type {raw['type']} is not a price (3)")
     exponent = _exponent(raw["exponent"])
     raw["product"] = key_text(raw["product"])
+    if raw["timestamp"] == 0:
+        # Accounts of before there was a timestamp keep another field's bytes there.
+        raw |= dict.fromkeys(_PREVIOUS)
     return Decoded(
         "pyth_price_v2",
         raw,
@@ -37,7 +41,9 @@ def decode_price_v2(data: bytes) -> Decoded:
             "price": _scaled(raw["price"], exponent),
             "confidence": _scaled(raw["confidence"], exponent),
             "ema": _scaled(raw["ema"], exponent),
-            "previous_price": _scaled(raw["previous_price"], exponent),
+            "previous_price": None
+            if raw["previous_price"] is None
+            else _scaled(raw["previous_price"], exponent),
             "trading": raw["status"] == pyth.V2_STATUS_TRADING,
             "published_at": utc_text(raw["timestamp"]) if raw["timestamp"] > 0 else None,
         },
