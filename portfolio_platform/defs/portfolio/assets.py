@@ -95,24 +95,13 @@ def portfolio_states(context: AssetExecutionContext, platform: Platform) -> Mate
 def reallocation_plans(context: AssetExecutionContext, platform: Platform) -> MaterializeResult:
     """What each portfolio must trade, exact to the base unit; or why nothing, or why not."""
     from portfolio_platform.defs.portfolio.materialise import materialise_plans
-    from portfolio_platform.defs.portfolio.plots import plan_text, weights_before_and_after
+    from portfolio_platform.defs.portfolio.plans_metadata import plans_metadata
 
     with platform.covering("reallocation_plans", context.run_id):
         rows = materialise_plans(
             platform.connect, platform.settings, code_version(), context.run_id
         )
-    return MaterializeResult(
-        metadata={
-            "portfolios": len(rows),
-            "plans": table(rows, ["portfolio", "outcome", "reasons", "trades", "cost_bps"]),
-            **{f"plan {row['portfolio']}": plan_text(row) for row in rows if "document" in row},
-            **{
-                f"weights {row['portfolio']}": weights_before_and_after(row["document"])
-                for row in rows
-                if "document" in row
-            },
-        }
-    )
+    return MaterializeResult(metadata=plans_metadata(rows))
 
 
 ASSETS = [optimal_weights, portfolio_states, reallocation_plans]

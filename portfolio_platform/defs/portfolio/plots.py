@@ -48,38 +48,6 @@ def weights_before_and_after(document: dict[str, Any]) -> MetadataValue:
     return _picture(figure)
 
 
-def plan_text(row: dict[str, Any]) -> MetadataValue:
-    """A plan as a person reads it: outcome, cost, expected performance, steps in order."""
-    document = row["document"]
-    summary = document["summary"]
-    lines = [
-        f"**{row['outcome']}**: {row['reasons']}",
-        "",
-        f"cost {summary['cost_bps']} bps, turnover {summary['turnover']}, tracking error "
-        f"{summary['tracking_error_before']} before and {summary['tracking_error_after']} after",
-    ]
-    performance = summary["performance"]
-    if performance:
-        for when in ("before", "after"):
-            figures = ", ".join(f"{key} {value}" for key, value in performance[when].items())
-            lines.append(f"- expected {when}: {figures}")
-    for failure in document["failures"]:
-        lines.append(
-            f"- {failure['asset']} {failure['side']}: {failure['reason']}, needs "
-            f"{failure['need']}, available {failure['available']}"
-        )
-    if document["steps"]:
-        lines += ["", "step | pool | in | amount in | expected out | min out | impact bps"]
-        lines.append("--- | --- | --- | --- | --- | --- | ---")
-        lines += [
-            f"{step['number']} | {step['pool'][:8]} {step['kind']} | {step['side']} "
-            f"{step['mint_in'][:6]} | {step['amount_in']} | {step['expected_out']} | "
-            f"{step['min_out']} | {step['impact_bps']}"
-            for step in document["steps"]
-        ]
-    return MetadataValue.md("\n".join(lines))
-
-
 def risk_and_frontier(row: dict[str, Any]) -> MetadataValue:
     """Weights beside risk contributions, and the frontier with the chosen portfolio marked."""
     from matplotlib.figure import Figure

@@ -69,6 +69,7 @@ def weigh(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Row
 def plan(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
     """State and plan of these portfolios."""
     from portfolio_platform.defs.portfolio.materialise import materialise_plans, materialise_states
+    from portfolio_platform.defs.portfolio.plans_metadata import plan_metadata
 
     only = {UUID(key) for key in keys}
     with platform.covering("portfolio_states", run_id, *keys), platform.connect() as conn:
@@ -79,8 +80,8 @@ def plan(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows
         )
     said = {str(row.get("portfolio_id")): row for row in rows}
     for key in keys:
-        row = said.get(key) or (rows[0] if len(keys) == 1 and rows else {})
-        yield key, {name: row.get(name) for name in ("portfolio", "outcome", "reasons", "trades")}
+        row = said.get(key)
+        yield key, plan_metadata(row, pictures=len(keys) == 1) if row else {}
 
 
 def optimize(platform: Platform, keys: Sequence[str], run_id: str, say: Say) -> Rows:
