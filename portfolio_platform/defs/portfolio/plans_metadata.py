@@ -131,6 +131,7 @@ def _performance(performance: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _steps(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     symbols = {one["mint"]: one["symbol"] for one in document["before"]["assets"]}
+    symbols[document["hub"]] = "cash"
     for step in document["steps"]:
         yield {
             **step,
