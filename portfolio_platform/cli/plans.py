@@ -57,11 +57,34 @@ def _localnet(settings: Settings) -> str:
     return str(found["rpc_url"])
 
 
+def _post(settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What the local chain answers.
+
+    Raises
+    ------
+    NotExecutable
+        There is no local chain, it does not answer, or it refused.
+    """
+    address = _localnet(settings)
+    try:
+        answer = httpx.post(f"{address}/{path}", json=body, timeout=300)
+    except httpx.HTTPError as error:
+        raise NotExecutable(f"the local chain does not answer ({error}); run `up`") from error
+    said: dict[str, Any] = answer.json()
+    if answer.status_code == 409:
+        place, done = said["step"] + 1, len(said["applied"])
+        raise NotExecutable(
+            f"the local chain refused step {place}: {said['reason']}: {said['detail']}; "
+            f"{done or 'no'} steps were executed; plan again on what is there now"
+        )
+    if answer.status_code != 200:
+        raise NotExecutable(f"the local chain refused: {answer.text}")
+    return said
+
+
 def advance_localnet(settings: Settings, seconds: float) -> dict[str, Any]:
     """Move the local chain forward; slot and time afterwards."""
-    answer = httpx.post(f"{_localnet(settings)}/advance", json={"seconds": seconds}, timeout=300)
-    moved: dict[str, Any] = answer.raise_for_status().json()
-    return moved
+    return _post(settings, "advance", {"seconds": seconds})
 
 
 def execute_on_localnet(settings: Settings, version: str) -> dict[str, Any]:
@@ -72,10 +95,12 @@ def execute_on_localnet(settings: Settings, version: str) -> dict[str, Any]:
     NotExecutable
         The RPC is not the local chain, the plan has no steps, or the chain refused a step.
     """
-    address = _localnet(settings)
+    _localnet(settings)
     plan, _ = stored_plan(settings, version)
     if not plan["steps"]:
-        raise NotExecutable(f"plan {version} has no steps: {plan['outcome']}")
+        raise NotExecutable(
+            f"plan {version} has no steps: {plan['outcome']}: {', '.join(plan['reasons'])}"
+        )
     steps = [
         {
             "pool": step["pool"],
@@ -86,8 +111,4 @@ def execute_on_localnet(settings: Settings, version: str) -> dict[str, Any]:
         }
         for step in plan["steps"]
     ]
-    answer = httpx.post(f"{address}/execute", json={"steps": steps}, timeout=60)
-    if answer.status_code != 200:
-        raise NotExecutable(f"the local chain refused: {answer.text}")
-    executed: dict[str, Any] = answer.json()
-    return executed
+    return _post(settings, "execute", {"steps": steps})

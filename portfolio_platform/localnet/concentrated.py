@@ -156,7 +156,7 @@ class ConcentratedPool(DemoPool):
                 found[tick] = (net + sign * p.liquidity, gross + p.liquidity)
         return found
 
-    def publish(self) -> None:
+    def _publish(self) -> None:
         self.chain.write(self.address, self.program, self._pool_bytes())
         spacing, span = self.spec.tick_spacing, self.spec.tick_spacing * self.ticks_per_array
         here = array_start(self.tick, spacing, self.ticks_per_array)
@@ -245,7 +245,7 @@ class RaydiumClmmPool(ConcentratedPool):
         """Address of the configuration account that holds the fee."""
         return str(demo_key("clmm config", f"{self.spec.fee_ppm}/{self.spec.tick_spacing}"))
 
-    def publish(self) -> None:
+    def _publish(self) -> None:
         if not self._published_arrays:
             data = raydium_clmm.CONFIG.pack(
                 bump=255,
@@ -258,7 +258,7 @@ class RaydiumClmmPool(ConcentratedPool):
                 fund_owner=bytes(demo_key("clmm fund")),
             )
             self.chain.write(self.config, self.program, data)
-        super().publish()
+        super()._publish()
 
     def _fixed(self) -> bytes:
         span = self.spec.tick_spacing * self.ticks_per_array

@@ -90,7 +90,7 @@ class AmmV4Pool(DemoPool):
         self.publish()
         return fee
 
-    def publish(self) -> None:
+    def _publish(self) -> None:
         data = raydium_amm.POOL.patch(
             self._fixed_bytes, need_take_pnl_base=self.pnl_a, need_take_pnl_quote=self.pnl_b
         )

@@ -46,7 +46,7 @@ class ExecuteRequest(BaseModel):
 
 
 class ExecutionRefused(Exception):
-    """A step cannot run; the steps before it did."""
+    """A step cannot run; `applied` are the steps before it that did."""
 
     def __init__(self, place: int, reason: str, detail: str, applied: list[dict[str, Any]]) -> None:
         self.place, self.reason, self.detail, self.applied = place, reason, detail, applied
@@ -63,21 +63,59 @@ class ExecutionRefused(Exception):
 
 
 def execute(node: Node, request: ExecuteRequest) -> dict[str, Any]:
-    """Run the steps against the demo pools; raises ExecutionRefused at the first that cannot."""
+    """Run the steps against the demo pools, all of them or none.
+
+    They are rehearsed first, on copies of the pools and the wallet's balances: a plan whose market
+    has moved away is refused before anything moves.
+
+    Raises
+    ------
+    ExecutionRefused
+        At the first step that cannot run.
+    """
     demo = node.demo
     if demo is None:
         raise ExecutionRefused(0, "no_market", "this local chain has no demo pools", [])
+    _rehearse(node, demo, request.steps)
     pools = {pool.address: pool for pool in demo.pools}
     applied: list[dict[str, Any]] = []
     for place, step in enumerate(request.steps):
-        pool = pools.get(step.pool)
-        if pool is None:
-            raise ExecutionRefused(place, "unknown_pool", step.pool, applied)
-        if step.mint_in not in (pool.token_a.mint, pool.token_b.mint):
-            raise ExecutionRefused(place, "unknown_mint", step.mint_in, applied)
+        pool = pools[step.pool]
         received = _received(place, step, pool, applied)
         applied.append(_swap(node, demo, pool, step, received, place, applied))
     return {"slot": node.chain.slot, "steps": applied}
+
+
+def _rehearse(node: Node, demo: DemoChain, steps: list[Step]) -> None:
+    pools = {pool.address: pool.rehearsal() for pool in demo.pools}
+    held: dict[str, int] = {}
+    for place, step in enumerate(steps):
+        pool = pools.get(step.pool)
+        if pool is None:
+            raise ExecutionRefused(place, "unknown_pool", step.pool, [])
+        if step.mint_in not in (pool.token_a.mint, pool.token_b.mint):
+            raise ExecutionRefused(place, "unknown_mint", step.mint_in, [])
+        selling_a = step.mint_in == pool.token_a.mint
+        sold, bought = (pool.token_a, pool.token_b)[:: 1 if selling_a else -1]
+        for token in (sold, bought):
+            held.setdefault(token.mint, _balance(node, demo, token))
+        received = _received(place, step, pool, [])
+        if step.amount_in > held[sold.mint]:
+            detail = f"the wallet holds {held[sold.mint]} of {sold.mint}, not {step.amount_in}"
+            raise ExecutionRefused(place, "insufficient_funds", detail, [])
+        held[sold.mint] -= step.amount_in
+        held[bought.mint] += received
+        pool.settle(step.mint_in, step.amount_in, received)
+
+
+def _balance(node: Node, demo: DemoChain, token: DemoToken) -> int:
+    """Base units that the wallet holds; SOL is native."""
+    wallet = demo.wallet.pubkey()
+    if token.mint == SOL_MINT:
+        account = node.chain.read(str(wallet))
+        return 0 if account is None else account.lamports
+    address = _ata(wallet, token)
+    return 0 if node.chain.read(address) is None else demo.ledger.balance(address)
 
 
 def _received(place: int, step: Step, pool: DemoPool, applied: list[dict[str, Any]]) -> int:

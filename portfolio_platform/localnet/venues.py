@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from solders.keypair import Keypair
 
@@ -86,6 +87,8 @@ class DemoPool(ABC):
     """
 
     program: str
+    #: False on a rehearsal, which never touches the chain.
+    shown: bool = True
 
     def __init__(self, spec: PoolSpec, chain: Chain, ledger: Ledger) -> None:
         self.spec = spec
@@ -103,6 +106,15 @@ class DemoPool(ABC):
 
     def _ordered(self, base: DemoToken, quote: DemoToken) -> tuple[DemoToken, DemoToken]:
         return (base, quote) if key_bytes(base.mint) < key_bytes(quote.mint) else (quote, base)
+
+    def rehearsal(self) -> Self:
+        """A copy that moves as the pool would and shows nothing on the chain."""
+        twin = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list | set):
+                setattr(twin, name, value.copy())
+        twin.shown = False
+        return twin
 
     @property
     def authority(self) -> Keypair:
@@ -134,6 +146,10 @@ class DemoPool(ABC):
     def quote(self, mint_in: str, amount_in: int) -> int:
         """Output of selling exactly `amount_in`, by the pool's own integer arithmetic."""
 
-    @abstractmethod
     def publish(self) -> None:
         """Write the pool account and whatever belongs to it."""
+        if self.shown:
+            self._publish()
+
+    @abstractmethod
+    def _publish(self) -> None: ...

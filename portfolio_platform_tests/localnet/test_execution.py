@@ -149,22 +149,42 @@ def test_slippage_is_refused_or_paid_down_to_the_minimum(node: Node) -> None:
     assert step["amount_out"] == str(quoted)
 
 
-def test_what_ran_before_a_refusal_is_reported(node: Node) -> None:
+def test_steps_run_all_or_not_at_all(node: Node) -> None:
     pool = pool_of(node, "whirlpool:SOL/USDC")
+    ray = pool_of(node, "raydium_amm_v4:RAY/USDC")
     good = Step(pool=pool.address, mint_in=USDC_MINT, amount_in=10**8)
     cases = {
         "unknown_pool": good.model_copy(update={"pool": USDC_MINT}),
         "unknown_mint": good.model_copy(update={"mint_in": pool.address}),
-        "dust": Step(
-            pool=pool_of(node, "raydium_amm_v4:RAY/USDC").address, mint_in=USDC_MINT, amount_in=1
-        ),
-        "transaction_failed": good.model_copy(update={"amount_in": 10**12}),
+        "dust": Step(pool=ray.address, mint_in=USDC_MINT, amount_in=1),
+        "insufficient_funds": good.model_copy(update={"amount_in": 10**12}),
+        # The first step has moved the price by then.
+        "slippage": good.model_copy(update={"amount_out": pool.quote(USDC_MINT, 10**8)}),
     }
+
+    def state() -> tuple[object, ...]:
+        shown = [node.chain.data(p) for p in (pool.address, pool.vault_a, ray.address)]
+        return holding(node, USDC_MINT), node.chain.slot, pool.price, *shown
+
+    before = state()
     for reason, bad in cases.items():
         with pytest.raises(ExecutionRefused) as caught:
             execute(node, ExecuteRequest(steps=[good, bad]))
         body = caught.value.body()
-        assert (body["reason"], body["step"], len(body["applied"])) == (reason, 1, 1)
+        assert (body["reason"], body["step"], body["applied"]) == (reason, 1, [])
+        assert state() == before
+
+
+def test_what_one_step_brings_the_next_may_spend(node: Node) -> None:
+    pool = pool_of(node, "raydium_amm_v4:RAY/USDC")
+    ray = pool.token_a.mint if pool.token_b.mint == USDC_MINT else pool.token_b.mint
+    held = holding(node, ray)
+    steps = [
+        Step(pool=pool.address, mint_in=USDC_MINT, amount_in=10**8),
+        Step(pool=pool.address, mint_in=ray, amount_in=held + pool.quote(USDC_MINT, 10**8)),
+    ]
+    assert len(execute(node, ExecuteRequest(steps=steps))["steps"]) == 2
+    assert holding(node, ray) == 0
 
 
 def test_a_failed_transfer_leaves_the_pool_alone(node: Node) -> None:
