@@ -20,6 +20,7 @@ from portfolio_platform.api.routes import (
     alerts,
     backtests,
     bars,
+    channels,
     freshness,
     health,
     lineage,
@@ -40,7 +41,7 @@ log = logging.getLogger("portfolio_platform.api")
 
 _ROUTERS = (
     weights, lineage, tokens, bars, strategies, portfolios, reallocation, backtests,
-    optimizations, alerts, alert_rules, settings_routes, stream, freshness, health,
+    optimizations, alerts, alert_rules, channels, settings_routes, stream, freshness, health,
 )  # fmt: skip
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 

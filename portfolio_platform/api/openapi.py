@@ -12,13 +12,14 @@ from portfolio_platform.api.bodies import schema
 from portfolio_platform.api.problems import CATALOGUE, MEDIA_TYPE, ProblemBody
 from portfolio_platform.api.routes.alert_rules import AlertRuleChange, NewAlertRule
 from portfolio_platform.api.routes.bars import BarPage
+from portfolio_platform.api.routes.channels import ChannelChange, NewChannel
 from portfolio_platform.api.routes.portfolios import NewPortfolio, PortfolioChange
 from portfolio_platform.api.routes.settings import NewSettings
 from portfolio_platform.api.routes.strategies import NewStrategy, StrategyChange
 from portfolio_platform.api.submissions import Submission
 
 _MODELS = (
-    AlertRuleChange, NewAlertRule,
+    AlertRuleChange, NewAlertRule, ChannelChange, NewChannel,
     BarPage, NewPortfolio, PortfolioChange, NewSettings, NewStrategy, StrategyChange, Submission,
 )  # fmt: skip
 _REFERENCE = "#/components/schemas/{model}"

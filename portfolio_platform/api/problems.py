@@ -109,6 +109,12 @@ CATALOGUE: dict[str, ProblemType] = {
         ),
         ProblemType("internal", 500, "Internal error", "Report the trace_id."),
         ProblemType(
+            "not-offered",
+            501,
+            "This installation does not offer that",
+            "Its operator can: see the detail, and PORTFOLIO_SECRET_KEY in the README.",
+        ),
+        ProblemType(
             "database-unavailable",
             503,
             "The database cannot be reached",

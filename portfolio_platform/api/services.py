@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptography.fernet import Fernet
 from fastapi import Request
 
 from portfolio_platform.api.auth import TokenVerifier
@@ -63,6 +64,7 @@ class Services:
     cursors: CursorSigner
     bodies: BodyCache
     measures: Measures
+    cipher: Fernet | None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     streams: dict[str, int] = field(default_factory=dict)
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -75,6 +77,7 @@ def build(settings: ApiSettings) -> Services:
     """Services of these settings; nothing is connected yet."""
     secret = settings.cursor_secret
     legacy = settings.allow_hs256_secret
+    sealing = settings.secret_key
     conninfo = settings.database_url.get_secret_value()
     database = Database(
         conninfo,
@@ -103,6 +106,7 @@ def build(settings: ApiSettings) -> Services:
         ),
         bodies=BodyCache(settings.body_cache_size),
         measures=Measures(),
+        cipher=Fernet(sealing.get_secret_value()) if sealing else None,
     )
     services.measures.gauges(lambda: _gauges(services))
     return services

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cryptography.fernet import Fernet
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
@@ -47,6 +48,11 @@ class ApiSettings(BaseModel):
         True, description="Hold one LISTEN connection to wake streams; off behind such a pooler."
     )
 
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Fernet key that seals users' notification addresses; without it channels can "
+        "be read and not written. It decrypts nothing here: the login role cannot read them.",
+    )
     cursor_secret: SecretStr | None = Field(
         None, description="Key of page cursors; random per process unless several serve together."
     )
@@ -83,6 +89,16 @@ class ApiSettings(BaseModel):
         description="OpenTelemetry spans and metrics, to OTEL_EXPORTER_OTLP_ENDPOINT where no "
         "provider is configured; the exporter needs the extra `telemetry`.",
     )
+
+    @field_validator("secret_key")
+    @classmethod
+    def _fernet(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                Fernet(value.get_secret_value())
+            except ValueError as error:
+                raise ValueError("a Fernet key is needed: 32 bytes, url-safe base64") from error
+        return value
 
     @field_validator("jwks", mode="before")
     @classmethod

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
-from urllib.parse import urlsplit
+
+from psycopg import errors
 
 from portfolio_platform.settings import Settings
+from portfolio_platform.store.channels import BadChannel, sealed
 from portfolio_platform.store.database import connect
-from portfolio_platform.store.secrets import cipher, seal
-
-
-class BadChannel(ValueError):
-    """The address cannot be used for notifications."""
+from portfolio_platform.store.secrets import cipher
 
 
 def list_channels(settings: Settings, user: str) -> list[dict[str, Any]]:
@@ -28,38 +25,33 @@ def list_channels(settings: Settings, user: str) -> list[dict[str, Any]]:
 
 
 def add_channel(
-    settings: Settings, user: str, name: str, url: str, min_severity: str
+    settings: Settings, user: str, name: str, address: str, min_severity: str
 ) -> dict[str, Any]:
     """Store a channel: an https address is a signed webhook, anything else an apprise address.
-
-    The signing secret of a webhook is made here and shown once.
 
     Raises
     ------
     BadChannel
-        Not an address, or a plain http one.
+        The address cannot be used, or the store refuses the row: an unknown user or severity.
     """
-    parts = urlsplit(url)
-    if not parts.scheme or parts.scheme == "http":
-        raise BadChannel("give an https:// address, or an apprise address such as tgram://…")
-    kind = "webhook" if parts.scheme == "https" else "apprise"
-    target = {"url": url}
-    if kind == "webhook":
-        import base64
-
-        target["secret"] = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    hint = parts.hostname or "" if kind == "webhook" else f"{parts.scheme}://…"
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
-    sealed = seal(cipher(settings.home_path, key), target)
+    target = sealed(cipher(settings.home_path, key), address)
     with connect(settings.resolve_database_url()) as conn:
-        row = conn.execute(
-            "insert into public.notification_channels (user_id, name, kind, secret, hint, "
-            "min_severity) values (%s::uuid, %s, %s, %s, %s, %s) returning channel_id::text",
-            (user, name, kind, sealed, hint, min_severity),
-        ).fetchone()
+        try:
+            row = conn.execute(
+                "insert into public.notification_channels (user_id, name, kind, secret, hint, "
+                "min_severity) values (%s::uuid, %s, %s, %s, %s, %s) returning channel_id::text",
+                (user, name, target.kind, target.secret, target.hint, min_severity),
+            ).fetchone()
+        except (errors.ForeignKeyViolation, errors.InvalidTextRepresentation) as error:
+            raise BadChannel(f"there is no user {user}") from error
+        except errors.CheckViolation as error:
+            raise BadChannel(
+                "a name has 1 to 200 characters, a severity is info, warning or critical"
+            ) from error
     assert row is not None
-    shown = {"channel_id": row[0], "name": name, "kind": kind, "hint": hint}
-    return shown | ({"signing_secret": target["secret"]} if kind == "webhook" else {})
+    shown = {"channel_id": row[0], "name": name, "kind": target.kind, "hint": target.hint}
+    return shown | ({"signing_secret": target.signing_secret} if target.signing_secret else {})
 
 
 def remove_channel(settings: Settings, user: str, channel_id: str) -> bool:

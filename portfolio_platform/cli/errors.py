@@ -19,7 +19,6 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.backtesting.outcomes import BacktestError
     from portfolio_platform.cli.backtests import UnreadableSpec
     from portfolio_platform.cli.bars import BadMintOption
-    from portfolio_platform.cli.channels import BadChannel
     from portfolio_platform.cli.lookahead import BadStep
     from portfolio_platform.cli.plans import NotExecutable
     from portfolio_platform.cli.quotes import QuoteRefused
@@ -32,6 +31,7 @@ def domain_errors() -> tuple[type[Exception], ...]:
     from portfolio_platform.solana.rpc import InvalidEndpoint, RpcError
     from portfolio_platform.solana.universe import UniverseError
     from portfolio_platform.store.bars import OtherAsset
+    from portfolio_platform.store.channels import BadChannel
     from portfolio_platform.store.database import DatabaseError
     from portfolio_platform.store.dead_letters import UnknownDeadLetter
     from portfolio_platform.store.embedded import EmbeddedServerError

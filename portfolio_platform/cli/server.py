@@ -5,6 +5,7 @@ from __future__ import annotations
 from portfolio_platform.api.local_keys import ISSUER, jwks_path
 from portfolio_platform.api.settings import ApiSettings
 from portfolio_platform.settings import Settings
+from portfolio_platform.store.secrets import KEY_FILE, newest_key
 
 
 def api_settings(settings: Settings) -> ApiSettings:
@@ -17,10 +18,24 @@ def api_settings(settings: Settings) -> ApiSettings:
             "jwks": settings.resolve_jwks(),
             "issuer": settings.resolve_issuer(ISSUER),
             "audience": settings.jwt_audience,
+            "secret_key": _sealing_key(settings),
             "stale_after_seconds": settings.stale_after_seconds,
             "telemetry": settings.otlp_endpoint is not None,
         }
     )
+
+
+def _sealing_key(settings: Settings) -> str | None:
+    """The configured key, else the one kept under the home.
+
+    Beside a database elsewhere no key is made: the daemon may run under another home, and could
+    not read what was sealed with it.
+    """
+    if settings.secret_key is not None:
+        return newest_key(settings.home_path, settings.secret_key.get_secret_value())
+    if settings.database_url and not (settings.home_path / KEY_FILE).exists():
+        return None
+    return newest_key(settings.home_path)
 
 
 def serve(settings: Settings, host: str, port: int) -> None:

@@ -43,6 +43,11 @@ def cipher(home: Path, configured: str | None = None) -> MultiFernet:
         ) from error
 
 
+def newest_key(home: Path, configured: str | None = None) -> str:
+    """The key that `cipher` encrypts with, for a process that only encrypts."""
+    return configured.split(",")[0].strip() if configured else _kept(home / KEY_FILE)
+
+
 def _kept(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +64,7 @@ def _kept(path: Path) -> str:
     return path.read_text()
 
 
-def seal(cipher: MultiFernet, secret: dict[str, Any]) -> str:
+def seal(cipher: Fernet | MultiFernet, secret: dict[str, Any]) -> str:
     """Encrypt a JSON-safe secret for storing."""
     return cipher.encrypt(json.dumps(secret).encode()).decode()
 

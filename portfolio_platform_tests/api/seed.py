@@ -32,6 +32,7 @@ class Person:
     optimization_id: uuid.UUID
     rule_id: uuid.UUID
     alert_id: uuid.UUID
+    channel_id: uuid.UUID
     versions: dict[str, uuid.UUID] = field(default_factory=dict)
 
 
@@ -191,7 +192,15 @@ def _person(database: Database, conn: psycopg.Connection[Any], name: str) -> Per
         assert stored is not None
         requests.append(stored[0])
     rule_id, alert_id = _alert(conn, user_id)
-    person = Person(user_id, row[0], strategy_id, requests[0], requests[1], rule_id, alert_id)
+    channel = conn.execute(
+        "insert into public.notification_channels (user_id, name, kind, secret, hint) "
+        "values (%s, 'c', 'webhook', 'gAAAA', 'example.org') returning channel_id",
+        (user_id,),
+    ).fetchone()
+    assert channel is not None
+    person = Person(
+        user_id, row[0], strategy_id, requests[0], requests[1], rule_id, alert_id, channel[0]
+    )
     made = weights(conn, strategy_id, str(strategy_id), user_id=user_id, salt=name)
     person.versions["weights"] = made.version
     person.versions |= _results(conn, person)

@@ -27,6 +27,7 @@ TAGGED = [
     f"/v1/prices/{SOL}",
     f"/v1/metrics/{SOL}",
     "/v1/strategies/{strategy_id}",
+    "/v1/channels/{channel_id}",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ OWNED = [
     "/v1/optimizations/{optimization_id}",
     "/v1/alert-rules/{rule_id}",
     "/v1/alerts/{alert_id}",
+    "/v1/channels/{channel_id}",
+]
+WRITTEN: list[tuple[str, str, Any]] = [
+    ("PATCH", "/v1/strategies/{strategy_id}", {"name": "taken"}),
+    ("DELETE", "/v1/strategies/{strategy_id}", None),
+    ("PATCH", "/v1/portfolios/{portfolio_id}", {"name": "taken"}),
+    ("DELETE", "/v1/portfolios/{portfolio_id}", None),
+    ("DELETE", "/v1/backtests/{backtest_id}", None),
+    ("DELETE", "/v1/optimizations/{optimization_id}", None),
+    ("PATCH", "/v1/alert-rules/{rule_id}", {"enabled": False}),
+    ("DELETE", "/v1/alert-rules/{rule_id}", None),
+    ("PATCH", "/v1/channels/{channel_id}", {"address": "https://a.example/taken"}),
+    ("DELETE", "/v1/channels/{channel_id}", None),
 ]
 VOLATILE = {"date", "server-timing", "x-trace-id"}
 
@@ -54,6 +68,7 @@ def _of(person: Any, template: str) -> str:
 def _missing(template: str) -> str:
     names = (
         "strategy_id", "portfolio_id", "backtest_id", "optimization_id", "rule_id", "alert_id",
+        "channel_id",
     )  # fmt: skip
     return template.format(versions=_Missing(), **{name: uuid.uuid4() for name in names})
 
@@ -81,19 +96,7 @@ def test_anothers_id_looks_exactly_like_a_missing_one(
     assert _essence(foreign) == _essence(nothing)
 
 
-@pytest.mark.parametrize(
-    ("method", "template", "body"),
-    [
-        ("PATCH", "/v1/strategies/{strategy_id}", {"name": "taken"}),
-        ("DELETE", "/v1/strategies/{strategy_id}", None),
-        ("PATCH", "/v1/portfolios/{portfolio_id}", {"name": "taken"}),
-        ("DELETE", "/v1/portfolios/{portfolio_id}", None),
-        ("DELETE", "/v1/backtests/{backtest_id}", None),
-        ("DELETE", "/v1/optimizations/{optimization_id}", None),
-        ("PATCH", "/v1/alert-rules/{rule_id}", {"enabled": False}),
-        ("DELETE", "/v1/alert-rules/{rule_id}", None),
-    ],
-)
+@pytest.mark.parametrize(("method", "template", "body"), WRITTEN)
 def test_writing_to_anothers_id_looks_like_a_missing_one(
     a: httpx.Client, b: httpx.Client, world: World, method: str, template: str, body: Any
 ) -> None:
@@ -104,6 +107,23 @@ def test_writing_to_anothers_id_looks_like_a_missing_one(
     assert foreign.status_code == 404
     assert _essence(foreign) == _essence(nothing)
     assert b.get(path).content == before
+
+
+def test_no_operation_on_an_id_is_left_out(a: httpx.Client) -> None:
+    """Whoever adds a resource adds it to the sweep."""
+
+    def shape(path: str) -> str:
+        return re.sub(r"{[^}]*}", "{}", path.partition("?")[0])
+
+    swept = {("get", shape(path)) for path in OWNED}
+    swept |= {(method.lower(), shape(path)) for method, path, _ in WRITTEN}
+    described = {
+        (method, shape(path))
+        for path, operations in a.get("/openapi.json").json()["paths"].items()
+        if re.search(r"{(?:\w+_id|version)}", path)
+        for method in operations
+    }
+    assert described == {one for one in swept if "{}" in one[1]}
 
 
 def test_a_portfolio_cannot_follow_anothers_strategy(a: httpx.Client, world: World) -> None:

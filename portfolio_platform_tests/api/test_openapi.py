@@ -41,6 +41,7 @@ def _known(world: World, name: str, path: str, turn: int) -> object:
         "portfolio_id": person.portfolio_id,
         "rule_id": person.rule_id,
         "alert_id": person.alert_id,
+        "channel_id": person.channel_id,
         "request_id": person.backtest_id if "backtest" in path else person.optimization_id,
         "version": person.versions[version],
     }.get(name)

@@ -17,9 +17,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from portfolio_platform.defs.monitoring import apprise_child, deliver
-from portfolio_platform.defs.monitoring.addresses import VettedNetwork, is_public, public_pool
+from portfolio_platform.defs.monitoring.addresses import VettedNetwork, public_pool
 from portfolio_platform.defs.monitoring.deliver import MAX_ATTEMPTS, Senders, deliver_due
 from portfolio_platform.defs.monitoring.webhooks import NotSent, send
+from portfolio_platform.store.addresses import is_public
 from portfolio_platform.store.database import connect
 from portfolio_platform.store.secrets import BadSecretKey, cipher, seal, unseal
 from portfolio_platform_tests.defs.world import World
@@ -266,8 +267,11 @@ def test_apprise_cannot_reach_private_addresses(receiver: Receiver) -> None:
     assert receiver.got == []
 
 
-def test_an_address_that_apprise_does_not_know_is_final(world: World, tmp_path: Path) -> None:
-    queue(world, tmp_path, "gopher://example.com", kind="apprise")
+@pytest.mark.parametrize("url", ["gopher://example.com", "syslog://", "SysLog://daemon"])
+def test_an_address_that_apprise_does_not_know_is_final(
+    world: World, tmp_path: Path, url: str
+) -> None:
+    queue(world, tmp_path, url, kind="apprise")
     work(world, tmp_path, Senders())
     assert delivery(world)[:2] == ("dead", 1)
 

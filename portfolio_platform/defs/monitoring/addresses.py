@@ -11,27 +11,11 @@ from collections.abc import Callable, Iterable
 import httpcore
 from httpcore import SOCKET_OPTION, NetworkStream, SyncBackend
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+from portfolio_platform.store.addresses import Address, is_public
 
 
 class ForbiddenAddress(httpcore.ConnectError):
     """The host is, or resolves to, an address that notifications must not reach."""
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the public internet, seen through every way of embedding."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        for embedded in (address.ipv4_mapped, address.sixtofour):
-            if embedded is not None:
-                return is_public(embedded)
-        if address.teredo is not None or address.is_site_local:
-            return False
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified
-    )
 
 
 class VettedNetwork(SyncBackend):

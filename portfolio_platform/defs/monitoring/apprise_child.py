@@ -13,8 +13,9 @@ import subprocess
 import sys
 from typing import Any
 
-from portfolio_platform.defs.monitoring.addresses import is_public
 from portfolio_platform.defs.monitoring.webhooks import NotSent
+from portfolio_platform.store.addresses import is_public
+from portfolio_platform.store.channels import LOCAL_SCHEMES
 
 _SECONDS = 45
 _refused: list[str] = []
@@ -54,7 +55,8 @@ def main() -> int:
         storage_mode=apprise.PersistentStoreMode.MEMORY,
     )
     sender = apprise.Apprise(asset=asset)
-    if not sender.add(request["url"]):
+    scheme = request["url"].partition(":")[0].strip().lower()
+    if scheme in LOCAL_SCHEMES or not sender.add(request["url"]):
         sys.stdout.write(json.dumps({"sent": False, "final": True, "reason": "not an address"}))
         return 0
     sys.addaudithook(_refuse_private)
