@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import numpy as np
 import pandas as pd
 import psycopg
 import sqlalchemy as sa
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from portfolio_platform.store import bars, bulk
 from portfolio_platform.store import database as db

@@ -268,6 +268,29 @@ def test_cancelled_transactions_leave_no_identity_and_no_answer_behind(
     assert cancelled > 100
 
 
+def test_a_request_cancelled_while_it_gives_back_its_connection_gives_it_back(
+    database: Database,
+) -> None:
+    async def cancel_late() -> None:
+        pool = Pool(database.url("portfolio_api"), min_size=1, max_size=1, acquire_timeout=2)
+        await pool.open()
+        caller = Caller("authenticated", None, b"{}")
+        try:
+            await pool.one(caller, Statement("select 1 as n"))
+            slow = asyncio.create_task(pool.one(caller, Statement("select pg_sleep(0.1)")))
+            await asyncio.sleep(0.03)
+            async with pool._pool._lock:  # as when others come and go at this moment
+                await asyncio.sleep(0.3)
+                slow.cancel()
+                await asyncio.sleep(0)
+            await asyncio.gather(slow, return_exceptions=True)
+            assert await pool.one(caller, Statement("select 2 as n")) == {"n": 2}
+        finally:
+            await pool.close()
+
+    asyncio.run(cancel_late())
+
+
 async def _cancelling(database: Database, rng: random.Random) -> tuple[int, int, int]:
     whoami = Statement("select auth.uid()::text as me, current_user::text as role, $1::int as n")
     pool = Pool(database.url("portfolio_api"), min_size=4, max_size=4, acquire_timeout=20)

@@ -198,7 +198,8 @@ class Database:
             if not clean:
                 # Cancelled or broken mid-way: unread answers are on the wire, so never reuse it.
                 await connection.close()
-            await self._pool.putconn(connection)
+            # A cancellation while the pool's lock is waited for would lose the connection for ever.
+            await asyncio.shield(self._pool.putconn(connection))
 
     async def _roll_back(self, connection: psycopg.AsyncConnection[Any]) -> bool:
         try:
