@@ -26,16 +26,14 @@ def api_settings(settings: Settings) -> ApiSettings:
 
 
 def _sealing_key(settings: Settings) -> str | None:
-    """The configured key, else the one kept under the home.
+    """The configured key, else the one that `up` has kept under the home.
 
-    Beside a database elsewhere no key is made: the daemon may run under another home, and could
-    not read what was sealed with it.
+    None is made here: the daemon could not read what is sealed with the key of another home.
     """
     if settings.secret_key is not None:
-        return newest_key(settings.home_path, settings.secret_key.get_secret_value())
-    if settings.database_url and not (settings.home_path / KEY_FILE).exists():
-        return None
-    return newest_key(settings.home_path)
+        return newest_key(settings.secret_key.get_secret_value())
+    kept = settings.home_path / KEY_FILE
+    return newest_key(kept.read_text()) if kept.exists() else None
 
 
 def serve(settings: Settings, host: str, port: int) -> None:

@@ -20,6 +20,7 @@ import httpx
 import psutil
 
 from portfolio_platform.settings import SERVICES_FILE, Settings
+from portfolio_platform.store.secrets import keep_key
 
 Say = Callable[[str], None]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -205,6 +206,8 @@ def up(
         services["PORTFOLIO_UNIVERSE"] = localnet["universe"]
         if settings.database_url is None:
             open_demo_portfolio(services["DATABASE_URL"], localnet["universe"])
+    if settings.secret_key is None:
+        keep_key(home)
     services["DAGSTER_HOME"] = str(dagster_home(settings))
     services["PORTFOLIO_HOME"] = str(home)
     write_services(settings, services)

@@ -33,7 +33,7 @@ def cipher(home: Path, configured: str | None = None) -> MultiFernet:
     BadSecretKey
         A key is malformed.
     """
-    keys = configured.split(",") if configured else [_kept(home / KEY_FILE)]
+    keys = configured.split(",") if configured else [keep_key(home)]
     try:
         return MultiFernet([Fernet(key.strip()) for key in keys])
     except ValueError as error:
@@ -43,12 +43,14 @@ def cipher(home: Path, configured: str | None = None) -> MultiFernet:
         ) from error
 
 
-def newest_key(home: Path, configured: str | None = None) -> str:
-    """The key that `cipher` encrypts with, for a process that only encrypts."""
-    return configured.split(",")[0].strip() if configured else _kept(home / KEY_FILE)
+def newest_key(configured: str) -> str:
+    """The one of several keys that encrypts, for a process that does nothing else."""
+    return configured.split(",")[0].strip()
 
 
-def _kept(path: Path) -> str:
+def keep_key(home: Path) -> str:
+    """The key under `home`, made at the first call."""
+    path = home / KEY_FILE
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")

@@ -13,7 +13,7 @@ import httpx
 from portfolio_platform.api import ApiSettings, local_keys
 from portfolio_platform.api.serve import build_server
 from portfolio_platform.api.services import Services
-from portfolio_platform.store.secrets import newest_key
+from portfolio_platform.store.secrets import keep_key
 from portfolio_platform_tests.store.postgres import Database
 
 
@@ -23,7 +23,7 @@ def settings_for(database: Database, home: Path, **changes: Any) -> ApiSettings:
         "database_url": database.url("portfolio_api"),
         "jwks": local_keys.jwks(home),
         "issuer": local_keys.ISSUER,
-        "secret_key": newest_key(home),
+        "secret_key": keep_key(home),
         "pool_max_size": 4,
         "rate_per_second": 0,
         "statement_timeout": 5,
