@@ -67,6 +67,25 @@ def best_of(run: Callable[[], Any], repeats: int) -> tuple[float, float, Any]:
     return min((clock(run) for _ in range(repeats)), key=lambda timed: timed[1])
 
 
+def side_by_side(
+    ours: Callable[[], Any], peer: Callable[[], Any], *, rounds: int, inner: int
+) -> tuple[tuple[float, float, Any], tuple[float, float, Any]]:
+    """Return the call with the least CPU time of each, the two taking turns after a warm-up.
+
+    A machine that is busy for a while then slows both, not the one that happened to run.
+    """
+    ours()
+    peer()
+    best: list[tuple[float, float, Any]] = []
+    other: list[tuple[float, float, Any]] = []
+    for _ in range(rounds):
+        best += [clock(ours) for _ in range(inner)]
+        other.append(clock(peer))
+        best = [min(best, key=lambda timed: timed[1])]
+        other = [min(other, key=lambda timed: timed[1])]
+    return best[0], other[0]
+
+
 def megabytes() -> float:
     """Peak resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
@@ -132,8 +151,12 @@ def one_strategy() -> Row:
     path, _ = market(prices, costs)
     schedule = Schedule.of(len(prices), np.arange(0, len(prices), 5))
     terms = Terms(costs)
-    wall, cpu, found = best_of(lambda: simulate(path, targets, schedule, terms), 50)
-    peer_wall, peer_cpu, reference = best_of(lambda: vectorbt_equity(prices, targets, 5), 5)
+    (wall, cpu, found), (peer_wall, peer_cpu, reference) = side_by_side(
+        lambda: simulate(path, targets, schedule, terms),
+        lambda: vectorbt_equity(prices, targets, 5),
+        rounds=10,
+        inner=20,
+    )
     distance = parity(prices, targets, reference)
     error = found.accounting_error(path.price)
     row = Row(
@@ -162,10 +185,15 @@ def many_strategies() -> Row:
     terms = Terms(CostModel(fee_bps=10, slippage_bps=5))
     before = megabytes()
     targets = np.random.default_rng(4).dirichlet(np.ones(20), (1000, 400))
-    wall, cpu, _ = best_of(lambda: simulate_many(path, targets, schedule, terms), 5)
+    simulate_many(path, targets, schedule, terms)
     memory = megabytes() - before
     part = targets[:PEER_STRATEGIES]
-    peer_wall, peer_cpu, reference = best_of(lambda: vectorbt_equity(prices, part, 5), 1)
+    (wall, cpu, _), (peer_wall, peer_cpu, reference) = side_by_side(
+        lambda: simulate_many(path, targets, schedule, terms),
+        lambda: vectorbt_equity(prices, part, 5),
+        rounds=4,
+        inner=3,
+    )
     scale = len(targets) / PEER_STRATEGIES
     distance = parity(prices, part, reference)
     row = Row(

@@ -1,7 +1,8 @@
 # mypy: disable-error-code="no-untyped-def"
 """Compiled trades of one bar: from target weights to units and cash, in each convention.
 
-`trade` holds the notional of each trade at mid, positive for a buy; `flow` is the bar's record.
+`trade` holds the notional of each trade at mid, positive for a buy; ``flows[row]`` is the record of
+the bar and ``targets[k]`` what is wanted. Rows are never sliced: a view costs more than its work.
 """
 
 from typing import NamedTuple
@@ -35,19 +36,17 @@ class Market(NamedTuple):
 
 
 @njit(cache=True, inline="always")
-def _wanted(t, market, target, value, held, trade, parameters):
+def _wanted(t, market, targets, k, value, held, trade, parameters):
     """Fill `trade` with what is wanted, capped by volume, small trades dropped."""
     n = trade.shape[0]
-    price = market.price[t]
-    tradable = market.tradable[t]
+    price, tradable, adv = market.price, market.tradable, market.adv
     for j in range(n):
-        x = target[j] * value - held[j] * price[j]
-        trade[j] = x if tradable[j] else 0.0
+        x = targets[k, j] * value - held[j] * price[t, j]
+        trade[j] = x if tradable[t, j] else 0.0
     share = parameters[PARTICIPATION]
     if share > 0.0:
-        adv = market.adv[t]
         for j in range(n):
-            cap = share * adv[j]
+            cap = share * adv[t, j]
             trade[j] = min(max(trade[j], -cap), cap)
     small = parameters[MIN_TRADE]
     if small > 0.0:
@@ -57,12 +56,12 @@ def _wanted(t, market, target, value, held, trade, parameters):
 
 
 @njit(cache=True, inline="always")
-def pro_rata(t, market, target, value, held, cash, trade, parameters, flow):
+def pro_rata(t, market, targets, k, value, held, cash, trade, parameters, flows, row):
     """Sells first, then all buys scaled alike to the cash there is; proportional costs only."""
-    _wanted(t, market, target, value, held, trade, parameters)
+    _wanted(t, market, targets, k, value, held, trade, parameters)
     n = trade.shape[0]
     fee, slip = parameters[FEE], parameters[SLIP]
-    inverse = market.inverse[t]
+    inverse = market.inverse
     sold, bought, sold_too, bought_too = 0.0, 0.0, 0.0, 0.0
     even = n - n % 2
     for j in range(0, even, 2):
@@ -87,12 +86,12 @@ def pro_rata(t, market, target, value, held, cash, trade, parameters, flow):
     for j in range(n):
         x = trade[j]
         before = held[j]
-        after = before + x * inverse[j] * (scale if x > 0.0 else 1.0)
+        after = before + x * inverse[t, j] * (scale if x > 0.0 else 1.0)
         held[j] = after if after > DUST * before else 0.0
     bought *= scale
-    flow[O_FEE] += (sold * (1.0 - slip) + bought * (1.0 + slip)) * fee
-    flow[O_SLIP] += (sold + bought) * slip
-    flow[O_TURNOVER] += sold + bought
+    flows[row, O_FEE] += (sold * (1.0 - slip) + bought * (1.0 + slip)) * fee
+    flows[row, O_SLIP] += (sold + bought) * slip
+    flows[row, O_TURNOVER] += sold + bought
     return cash
 
 
@@ -109,7 +108,7 @@ def _impact(j, t, size, kind, market, parameters):
 
 
 @njit(cache=True)
-def sell(j, t, x, kind, market, held, cash, parameters, flow):
+def sell(j, t, x, kind, market, held, cash, parameters, flows, row):
     """Sell notional |x| of asset j; return cash after. A sale that pays nothing is not made."""
     size = -x
     worse = min(parameters[SLIP] + _impact(j, t, size, kind, market, parameters), 1.0)
@@ -120,11 +119,11 @@ def sell(j, t, x, kind, market, held, cash, parameters, flow):
     before = held[j]
     after = before - size * market.inverse[t, j]
     held[j] = after if after > DUST * before else 0.0
-    flow[O_FEE] += fee
-    flow[O_SLIP] += size * parameters[SLIP]
-    flow[O_IMPACT] += size * (worse - parameters[SLIP])
-    flow[O_FIXED] += parameters[FIXED]
-    flow[O_TURNOVER] += size
+    flows[row, O_FEE] += fee
+    flows[row, O_SLIP] += size * parameters[SLIP]
+    flows[row, O_IMPACT] += size * (worse - parameters[SLIP])
+    flows[row, O_FIXED] += parameters[FIXED]
+    flows[row, O_TURNOVER] += size
     return cash + (executed - fee - parameters[FIXED])
 
 
@@ -141,14 +140,14 @@ def _need(t, trade, scale, kind, market, parameters):
 
 
 @njit(cache=True)
-def pro_rata_sized(t, market, target, value, held, cash, trade, kind, parameters, flow):
+def pro_rata_sized(t, market, targets, k, value, held, cash, trade, kind, parameters, flows, row):
     """As :func:`pro_rata`, with impact and fixed fees: costs that depend on each trade's size."""
-    _wanted(t, market, target, value, held, trade, parameters)
+    _wanted(t, market, targets, k, value, held, trade, parameters)
     n = trade.shape[0]
     buys = 0
     for j in range(n):
         if trade[j] < 0.0:
-            cash = sell(j, t, trade[j], kind, market, held, cash, parameters, flow)
+            cash = sell(j, t, trade[j], kind, market, held, cash, parameters, flows, row)
         elif trade[j] > 0.0:
             buys += 1
     available = cash - parameters[FIXED] * buys
@@ -176,11 +175,11 @@ def pro_rata_sized(t, market, target, value, held, cash, trade, kind, parameters
             executed = size * (1.0 + parameters[SLIP] + impact)
             fee = executed * parameters[FEE]
             held[j] += size * market.inverse[t, j]
-            flow[O_FEE] += fee
-            flow[O_SLIP] += size * parameters[SLIP]
-            flow[O_IMPACT] += size * impact
-            flow[O_FIXED] += parameters[FIXED]
-            flow[O_TURNOVER] += size
+            flows[row, O_FEE] += fee
+            flows[row, O_SLIP] += size * parameters[SLIP]
+            flows[row, O_IMPACT] += size * impact
+            flows[row, O_FIXED] += parameters[FIXED]
+            flows[row, O_TURNOVER] += size
             spent += executed + fee + parameters[FIXED]
     if scale < 1.0 and kind == NO_IMPACT:
         return 0.0
@@ -188,17 +187,16 @@ def pro_rata_sized(t, market, target, value, held, cash, trade, kind, parameters
 
 
 @njit(cache=True)
-def exact(t, market, target, value, held, cash, parameters, flow):
+def exact(t, market, targets, k, value, held, cash, parameters, flows, row):
     """Weights hold after costs: V⁺ = V⁻ − c·Σ|w·V⁺ − a|, solved as a fixed point."""
-    n = target.shape[0]
-    price, inverse, tradable = market.price[t], market.inverse[t], market.tradable[t]
+    n = held.shape[0]
     rate = parameters[FEE] + parameters[SLIP]
     after = value
     for _ in range(200):
         traded = 0.0
         for j in range(n):
-            if tradable[j]:
-                traded += abs(target[j] * after - held[j] * price[j])
+            if market.tradable[t, j]:
+                traded += abs(targets[k, j] * after - held[j] * market.price[t, j])
         new = value - rate * traded
         done = abs(new - after) <= 1e-17 * value
         after = new
@@ -206,8 +204,8 @@ def exact(t, market, target, value, held, cash, parameters, flow):
             break
     spent, traded, bought = 0.0, 0.0, 0.0
     for j in range(n):
-        if tradable[j]:
-            x = target[j] * after - held[j] * price[j]
+        if market.tradable[t, j]:
+            x = targets[k, j] * after - held[j] * market.price[t, j]
             traded += abs(x)
             bought += max(x, 0.0)
             spent += x
@@ -217,34 +215,34 @@ def exact(t, market, target, value, held, cash, parameters, flow):
         # What cannot be sold now is missing from the cash that the buys need.
         scale = max(0.0, 1.0 + left / (bought * (1.0 + rate)))
     for j in range(n):
-        if tradable[j]:
-            x = target[j] * after - held[j] * price[j]
+        if market.tradable[t, j]:
+            x = targets[k, j] * after - held[j] * market.price[t, j]
             before = held[j]
             if x > 0.0:
                 x *= scale
-                held[j] = before + x * inverse[j]
+                held[j] = before + x * market.inverse[t, j]
                 cash -= x * (1.0 + rate)
             else:
-                units = before + x * inverse[j]
+                units = before + x * market.inverse[t, j]
                 held[j] = units if units > DUST * before else 0.0
                 cash += -x * (1.0 - rate)
-            flow[O_FEE] += abs(x) * parameters[FEE]
-            flow[O_SLIP] += abs(x) * parameters[SLIP]
-            flow[O_TURNOVER] += abs(x)
+            flows[row, O_FEE] += abs(x) * parameters[FEE]
+            flows[row, O_SLIP] += abs(x) * parameters[SLIP]
+            flows[row, O_TURNOVER] += abs(x)
     return max(cash, 0.0)
 
 
 @njit(cache=True)
-def vectorbt(t, market, target, value, held, cash, trade, parameters, flow):
+def vectorbt(t, market, targets, k, value, held, cash, trade, parameters, flows, row):
     """Orders by ascending value, each buy limited by the cash that is left (vectorbt 1.2)."""
-    n = target.shape[0]
+    n = held.shape[0]
     for j in range(n):
-        x = target[j] * value - held[j] * market.price[t, j]
+        x = targets[k, j] * value - held[j] * market.price[t, j]
         trade[j] = x if market.tradable[t, j] else 0.0
     for j in np.argsort(trade):
         x = trade[j]
         if x < 0.0:
-            cash = sell(j, t, x, NO_IMPACT, market, held, cash, parameters, flow)
+            cash = sell(j, t, x, NO_IMPACT, market, held, cash, parameters, flows, row)
         elif x > 0.0 and cash > 0.0:
             paid = 1.0 + parameters[SLIP]
             need = x * paid * (1.0 + parameters[FEE])
@@ -254,7 +252,7 @@ def vectorbt(t, market, target, value, held, cash, trade, parameters, flow):
             else:
                 cash -= need
             held[j] += x * market.inverse[t, j]
-            flow[O_FEE] += x * paid * parameters[FEE]
-            flow[O_SLIP] += x * parameters[SLIP]
-            flow[O_TURNOVER] += x
+            flows[row, O_FEE] += x * paid * parameters[FEE]
+            flows[row, O_SLIP] += x * parameters[SLIP]
+            flows[row, O_TURNOVER] += x
     return cash

@@ -27,29 +27,29 @@ CALENDAR, BAND, UTILIZATION = 0, 1, 2
 
 
 @njit(cache=True, inline="always")
-def _worth(held, price):
+def _worth(held, price, t):
     """Σ units·price in four sums, which a processor adds side by side."""
     n = held.shape[0]
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     whole = n - n % 4
     for j in range(0, whole, 4):
-        a += held[j] * price[j]
-        b += held[j + 1] * price[j + 1]
-        c += held[j + 2] * price[j + 2]
-        d += held[j + 3] * price[j + 3]
+        a += held[j] * price[t, j]
+        b += held[j + 1] * price[t, j + 1]
+        c += held[j + 2] * price[t, j + 2]
+        d += held[j + 3] * price[t, j + 3]
     for j in range(whole, n):
-        a += held[j] * price[j]
+        a += held[j] * price[t, j]
     return (a + b) + (c + d)
 
 
 @njit(cache=True)
-def _outside(rule, t, market, target, value, held, parameters):
+def _outside(rule, t, market, targets, k, value, held, parameters):
     """Whether the portfolio has left its band."""
     wanted, deployed = 0.0, 0.0
     for j in range(held.shape[0]):
         if not market.tradable[t, j]:
             continue
-        goal = target[j] * value
+        goal = targets[k, j] * value
         now = held[j] * market.price[t, j]
         wanted += goal
         deployed += now
@@ -58,7 +58,7 @@ def _outside(rule, t, market, target, value, held, parameters):
                 return True
         else:
             off = now < parameters[LOWER] * goal or now > parameters[UPPER] * goal
-            if off and (target[j] == 0.0 or abs(now - goal) > parameters[ABS_BAND] * value):
+            if off and (targets[k, j] == 0.0 or abs(now - goal) > parameters[ABS_BAND] * value):
                 return True
     if rule == BAND or wanted <= 0.0:
         return False
@@ -90,7 +90,7 @@ def walk(
     ``target_at[t]`` is the row of `targets` in force at bar t, or -1; ``arrives[t]`` says that it
     is new. ``equity`` (T,) is recorded after trading; ``cash_path`` (T,), ``flows`` (T, 7) and
     ``units`` (T, n) are recorded unless their first axis is shorter than T; flows that are not
-    recorded bar by bar add up in ``totals`` (7,).
+    recorded bar by bar add up in ``totals`` (1, 7).
     """
     bars, n = market.price.shape
     trade = np.zeros(n)
@@ -100,47 +100,54 @@ def walk(
     record_cash = cash_path.shape[0] == bars
     sized = kind != NO_IMPACT or parameters[FIXED] > 0.0
     rate = parameters[CASH_RATE]
+    price, income = market.price, market.income
+    any_settle = market.any_settle
+    book = flows if record_flows else totals
     for t in range(start, stop):
-        price = market.price[t]
-        flow = flows[t] if record_flows else totals
+        row = t if record_flows else 0
         if rate > 0.0 and t > 0:
             interest = cash * rate
             cash += interest
-            flow[O_INCOME] += interest
+            book[row, O_INCOME] += interest
         if with_income:
-            income = market.income[t]
             for j in range(n):
-                earned = held[j] * income[j]
+                earned = held[j] * income[t, j]
                 held[j] += earned
-                flow[O_INCOME] += earned * price[j]
-        if market.any_settle[t]:
+                book[row, O_INCOME] += earned * price[t, j]
+        if any_settle[t]:
             for j in range(n):
                 if market.settle[t, j] and held[j] > 0.0:
-                    worth = held[j] * price[j]
+                    worth = held[j] * price[t, j]
                     held[j] = 0.0
                     cash += worth * parameters[RECOVERY]
-                    flow[O_WRITEOFF] += worth * (1.0 - parameters[RECOVERY])
-        value = cash + _worth(held, price)
+                    book[row, O_WRITEOFF] += worth * (1.0 - parameters[RECOVERY])
+        value = cash + _worth(held, price, t)
         k = target_at[t]
-        if k >= 0 and value > 0.0 and (rule != CALENDAR or arrives[t]):
-            target = targets[k]
-            if rule == CALENDAR or _outside(rule, t, market, target, value, held, parameters):
-                if convention == EXACT:
-                    cash = exact(t, market, target, value, held, cash, parameters, flow)
-                elif convention == VECTORBT:
-                    cash = vectorbt(t, market, target, value, held, cash, trade, parameters, flow)
-                elif sized:
-                    cash = pro_rata_sized(
-                        t, market, target, value, held, cash, trade, kind, parameters, flow
-                    )
-                else:
-                    cash = pro_rata(t, market, target, value, held, cash, trade, parameters, flow)
-                value = cash + _worth(held, price)
+        due = k >= 0 and value > 0.0 and (rule != CALENDAR or arrives[t])
+        if due and rule != CALENDAR:
+            due = _outside(rule, t, market, targets, k, value, held, parameters)
+        if due:
+            if convention == EXACT:
+                cash = exact(t, market, targets, k, value, held, cash, parameters, book, row)
+            elif convention == VECTORBT:
+                cash = vectorbt(
+                    t, market, targets, k, value, held, cash, trade, parameters, book, row
+                )
+            elif sized:
+                cash = pro_rata_sized(
+                    t, market, targets, k, value, held, cash, trade, kind, parameters, book, row
+                )
+            else:
+                cash = pro_rata(
+                    t, market, targets, k, value, held, cash, trade, parameters, book, row
+                )
+            value = cash + _worth(held, price, t)
         equity[t] = value
         if record_cash:
             cash_path[t] = cash
         if record_units:
-            units[t] = held
+            for j in range(n):
+                units[t, j] = held[j]
     return cash
 
 
@@ -186,5 +193,5 @@ def walk_many(
             no_cash,
             no_flows,
             no_units,
-            totals[s],
+            totals[s : s + 1],
         )

@@ -224,7 +224,7 @@ class Walker:
             self.cash,
             self.flows,
             self.units,
-            np.zeros(len(FLOWS)),
+            np.zeros((1, len(FLOWS))),
         )
         state.bar = stop
 

@@ -125,7 +125,9 @@ def test_a_killed_run_continues_from_its_last_stored_block(world: World) -> None
     world.execute(
         "update ops.backtest_blocks set decisions = jsonb_set(decisions, '{0,weights}', '{}')"
     )
-    assert answer(world, killed)["state"] == "done"
+    said: list[str] = []
+    assert answer(world, killed, said=said)["state"] == "done"
+    assert "continues after 64 stored decisions" in said
     resumed, unbroken = published(world, killed)[2], published(world, whole)[2]
     mine, other = resumed["strategies"]["mine"], unbroken["strategies"]["mine"]
     assert mine["decisions"] == other["decisions"] > 64

@@ -146,6 +146,8 @@ def _run(
         previous = _previous(conn, spec, strategy_inputs)
         resume = trials.blocks(conn, row.request_id)
     say(f"{len(planned)} configurations, {added} of them new to family {family}")
+    if resume:
+        say(f"continues after {sum(len(b['decisions']) for b in resume)} stored decisions")
     result = run_backtest(
         spec,
         panel,
@@ -277,9 +279,10 @@ def _watch(connect: Connect, request_id: UUID, say: Say) -> dict[str, Any]:
         if now - said[0] >= 1.0:
             said[0] = now
             rate = (step.done - first[0]) / max(now - started, 1e-9)
-            left = (step.total - step.done) / rate if rate > 0 else float("nan")
             done = f"{step.done} of {step.total} decisions"
-            say(f"{step.label}: {done}, {rate:.0f}/s, {left:.0f} s left")
+            if rate > 0:
+                done += f", {rate:.0f}/s, {(step.total - step.done) / rate:.0f} s left"
+            say(f"{step.label}: {done}")
 
     def cancelled() -> bool:
         with connect() as conn:
