@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 from portfolio_platform.defs.portfolio.plans_metadata import (
+    capacity_points,
     plan_metadata,
     plan_text,
     plans_metadata,
@@ -23,6 +24,7 @@ def row(made: Plan, name: str = "treasury") -> dict[str, Any]:
         "trades": len(made.trades),
         "cost_bps": document["summary"]["cost_bps"],
         "document": document,
+        "inputs": made.inputs,
     }
 
 
@@ -55,3 +57,16 @@ def test_portfolios_of_one_name_are_all_shown() -> None:
     assert {"plan other", "weights other", "plans"} <= set(shown)
     assert {"plan", "weights", "version"} <= set(plan_metadata(rows[0]))
     assert "plan" not in plan_metadata(rows[0], pictures=False)
+
+
+def test_capacity_rises_in_cost_until_the_limit() -> None:
+    made = planned(DRIFTED, 0)
+    points = capacity_points(made.inputs, made.to_json())
+    costs = [float(point["cost_bps"]) for point in points]
+    assert costs == sorted(costs)
+    assert points[0]["size"] == "1 % = 1500.000000"
+    assert points[0]["limited"] == ""
+    assert "SOL" in points[-1]["limited"]
+    assert "capacity" in plan_metadata(row(made))
+    for nothing in (planned({}, 0), planned(DRIFTED, 0, prices={"SOL": 1})):
+        assert capacity_points(nothing.inputs, nothing.to_json()) == []

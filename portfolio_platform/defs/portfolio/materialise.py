@@ -163,6 +163,7 @@ def materialise_plans(
                 "trades": len(made.trades),
                 "cost_bps": summary["cost_bps"],
                 "document": document,
+                "inputs": made.inputs,
             }
         )
     return rows

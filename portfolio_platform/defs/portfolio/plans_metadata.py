@@ -10,8 +10,11 @@ from dagster import MetadataValue
 
 from portfolio_platform.defs.metadata import table, table_text
 from portfolio_platform.defs.portfolio.plots import weights_before_and_after
+from portfolio_platform.reallocation import PlanInputs, capacity_curve
 
 _DRAWN = 20
+#: Sizes of the capacity table, in percent of the portfolio's value.
+_PERCENTS = (1, 5, 10, 25, 50, 100, 200, 500, 1_000, 2_000)
 _STEPS = ("number", "side", "pool", "kind", "sell", "get", "amount in", "expected out", "min out")
 
 
@@ -26,19 +29,53 @@ def plans_metadata(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         name = row["portfolio"]
         if names.count(name) > 1:
             name = f"{name} {row['portfolio_id']}"
-        shown[f"plan {name}"] = MetadataValue.md(plan_text(row["document"]))
-        shown[f"weights {name}"] = weights_before_and_after(row["document"])
+        shown |= {f"{part} {name}": value for part, value in _report(row).items()}
     return shown
+
+
+def _report(row: Mapping[str, Any]) -> dict[str, Any]:
+    report = {
+        "plan": MetadataValue.md(plan_text(row["document"])),
+        "weights": weights_before_and_after(row["document"]),
+    }
+    points = capacity_points(row["inputs"], row["document"])
+    if points:
+        report["capacity"] = table(points, ["size", "moved", "cost_bps", "limited"])
+    return report
 
 
 def plan_metadata(row: dict[str, Any], *, pictures: bool = True) -> dict[str, Any]:
     """Outcome, report and picture of one portfolio's plan."""
     shown = {name: row[name] for name in ("portfolio", "outcome", "reasons", "trades", "cost_bps")}
     shown["version"] = str(row["version"])
-    if pictures:
-        shown["plan"] = MetadataValue.md(plan_text(row["document"]))
-        shown["weights"] = weights_before_and_after(row["document"])
-    return shown
+    return shown | _report(row) if pictures else shown
+
+
+def capacity_points(inputs: PlanInputs, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What it would cost to deploy parts and multiples of the portfolio's value, in whole hub.
+
+    Empty where there is no value, no target, or a target without a price.
+    """
+    state, hub = document["before"], inputs.portfolio.hub
+    weights = {mint: weight for mint, weight in inputs.targets.items() if weight and mint != hub}
+    value = int(Decimal(state["nav"] or 0))
+    if inputs.refusals or value <= 0 or not weights or weights.keys() - inputs.prices.keys():
+        return []
+    sizes = [value * percent // 100 for percent in _PERCENTS]
+    points = capacity_curve(inputs.pools, hub, weights, inputs.prices, sizes, inputs.settings)
+    return [
+        {
+            "size": f"{percent} % = {_whole(str(point.size), state['hub_decimals'])}",
+            "moved": _whole(str(point.moved), state["hub_decimals"]),
+            "cost_bps": None if point.cost_bps is None else f"{float(point.cost_bps):.4f}",
+            "limited": ", ".join(_symbol(state, mint) for mint in point.limited),
+        }
+        for percent, point in zip(_PERCENTS, points, strict=True)
+    ]
+
+
+def _symbol(state: Mapping[str, Any], mint: str) -> str:
+    return next((one["symbol"] for one in state["assets"] if one["mint"] == mint), None) or mint
 
 
 def plan_text(document: Mapping[str, Any]) -> str:
