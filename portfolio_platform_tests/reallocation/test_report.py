@@ -246,3 +246,13 @@ def test_inputs_that_are_none_are_named(change: dict[str, Any]) -> None:
     made = planned(DRIFTED, 0)
     with pytest.raises(UnreadableInputs, match="not those of a plan"):
         replay({**made.inputs.to_json(), **change}, made.to_json())
+
+
+def test_every_setting_and_every_reason_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reallocation.md").read_text()
+    missing = [
+        name
+        for name in (*PlanSettings.model_fields, *(reason.value for reason in Reason))
+        if f"`{name}`" not in page
+    ]
+    assert not missing
