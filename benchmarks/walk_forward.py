@@ -43,8 +43,6 @@ from portfolio_platform.optimization.warm import warm
 WINDOW, STEP = 252, 5
 #: Accuracy bounds: objective never worse than riskfolio's, weights near, HRP equal.
 OBJECTIVE_LIMIT, WEIGHT_LIMIT, TIGHT_LIMIT, HRP_LIMIT, GAP_LIMIT = 1e-9, 5e-4, 1e-6, 1e-12, 1e-10
-#: Clarabel's answers carry a bound, not a proof to rounding.
-CONIC_LIMIT = 1e-6
 
 ENERGY, TECH = ("CVX", "XOM", "RRC"), ("AAPL", "MSFT", "AMD")
 BOX: dict[str, Any] = {
@@ -294,8 +292,6 @@ def judge(
     limit = HRP_LIMIT if job.name == "HRP" else WEIGHT_LIMIT
     # under constraints riskfolio's point lies up to 1e-8 outside of them, below the optimum
     worse = 2e-8 if job.asked.get("box") else OBJECTIVE_LIMIT
-    if "cone" in row.engine:
-        worse = CONIC_LIMIT
     if job.compared and weight > limit:
         row.broken.append(f"weights differ by {weight:.1e} > {limit:.0e}")
     if objective > worse:

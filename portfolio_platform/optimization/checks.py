@@ -38,6 +38,8 @@ class Raw:
         Which limit of ``GAP_LIMITS`` the gap must keep; None for rules without an optimum.
     gap
         Certified relative distance to the optimum, or None when no certificate exists.
+    objective
+        The engine's own value, for measures that ``objective`` has no formula of.
     """
 
     weights: FloatArray
@@ -45,6 +47,7 @@ class Raw:
     certificate: str | None = None
     gap: float | None = None
     iterations: int | None = None
+    objective: float | None = None
 
 
 def violation(problem: Problem, weights: FloatArray) -> float:

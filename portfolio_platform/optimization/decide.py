@@ -98,10 +98,11 @@ def _solve(spec: StrategySpec, moments: Moments, *, only: str | None = None) -> 
     weights, raw, name, attempts = registry.run(problem, only=only)
     final = with_cash(spec, moments, weights)
     expected_return, volatility = _outlook(spec, problem, weights)
+    value = objective(problem, weights)
     return Solution(
         status="optimal",
         weights=final,
-        objective=objective(problem, weights),
+        objective=raw.objective if value is None else value,
         gap=raw.gap,
         violation=max(violation(problem, weights), abs(sum(final.values()) - 1.0)),
         engine=name,

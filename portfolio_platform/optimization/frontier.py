@@ -15,7 +15,10 @@ from portfolio_platform.optimization.solution import NoAnswer, Solution
 from portfolio_platform.optimization.spec import StrategySpec
 
 #: Measures a frontier is drawn in; another one of the spec is drawn in volatility.
-DRAWN = frozenset({"MV", "CVaR", "MAD", "CDaR", "WR", "FLPM", "MDD", "ADD", "RG", "CVRG"})
+DRAWN = frozenset(
+    {"MV", "CVaR", "MAD", "CDaR", "WR", "FLPM", "MDD", "ADD", "RG", "CVRG"}
+    | {"EVaR", "MSV", "SLPM", "UCI", "EDaR", "GMD"}
+)
 
 
 def efficient_frontier(

@@ -100,7 +100,12 @@ class StrategySpec(Part):
     relaxed: RelaxedRiskParity = Field(default_factory=RelaxedRiskParity)
     owa: OwaWeights = Field(default_factory=OwaWeights)
     members: tuple[Member, ...] = ()
-    time_limit: float = Field(30.0, gt=0.0, le=3600.0, description="Seconds for the solve.")
+    time_limit: float = Field(
+        30.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds for the solve, and for each estimate that is left to riskfolio.",
+    )
     fallback: tuple[Fallback, ...] = Field(
         (), description="Other problems to answer with when this one has no answer, in order."
     )

@@ -45,6 +45,24 @@ def test_cone_equals_riskfolio(fields, constraints, sp20, spec):
     assert np.abs(ours - theirs).max() <= 5e-4
 
 
+@pytest.mark.parametrize("obj", ["MinRisk", "Sharpe", "Utility"])
+def test_objective_of_a_measure_without_formula_is_the_programmes(obj, sp20, spec):
+    from riskfolio.src import RiskFunctions
+
+    few = {"universe": {"assets": list(sp20.assets[:5])}, "lookback": 60}
+    strategy = spec(rm="RLVaR", obj=obj, risk_aversion=0.5, **few)
+    problem = problem_of(strategy, sp20, 1000)
+    answer = decide(strategy, sp20, sp20.times[1000])
+    assert answer.engine == "cone"
+    weights = np.array([answer.weights[asset] for asset in problem.assets])
+    risk = RiskFunctions.RLVaR_Hist(
+        problem.returns @ weights, alpha=0.05, kappa=0.3, solver="CLARABEL"
+    )
+    mean = float(problem.mean @ weights)
+    expected = {"MinRisk": risk, "Sharpe": mean / risk, "Utility": mean - 0.5 * risk}[obj]
+    assert answer.objective == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("constraints", [{}, GROUPS], ids=["plain", "groups"])
 @pytest.mark.parametrize("end", [300, 1000, 2000])
 def test_ulcer_index_is_certified_and_equals_the_cone(constraints, end, sp20, spec):

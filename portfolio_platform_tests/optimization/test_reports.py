@@ -42,13 +42,18 @@ def test_frontier_rises_and_holds_the_chosen_point(chosen):
     json.dumps(frontier, allow_nan=False)
 
 
-@pytest.mark.parametrize("fields", [{"rm": "CVaR"}, {"model": "HRP"}, {"rm": "EVaR"}])
+@pytest.mark.parametrize(
+    "fields", [{"rm": "CVaR"}, {"model": "HRP"}, {"rm": "EVaR"}, {"rm": "UCI"}, {"rm": "KT"}]
+)
 def test_frontier_of_other_strategies(fields, sp20, spec):
     strategy = spec(**fields)
     moments = estimate_moments(strategy, sp20, sp20.times[1000])
     frontier = efficient_frontier(strategy, moments, points=5)
     assert len(frontier["points"]) == 5
-    assert frontier["measure"] == ("CVaR" if fields.get("rm") == "CVaR" else "MV")
+    drawn = {"CVaR", "EVaR", "UCI"}
+    assert frontier["measure"] == (fields["rm"] if fields.get("rm") in drawn else "MV")
+    risks = [point["risk"] for point in frontier["points"]]
+    assert risks == sorted(risks)
 
 
 def test_frontier_of_an_infeasible_strategy_says_why(sp20, spec):

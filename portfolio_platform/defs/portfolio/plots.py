@@ -57,7 +57,11 @@ def risk_and_frontier(row: dict[str, Any]) -> MetadataValue:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     shares = risk.get("contributions", {})
-    names = {row["symbols"].get(mint, mint): mint for mint in shares}
+    names = {
+        row["symbols"].get(mint, mint): mint
+        for mint, share in shares.items()
+        if share or row["weights"].get(row["symbols"].get(mint, mint))
+    }
     shown = sorted(names, key=lambda name: -abs(shares[names[name]]))[:12]
     places = range(len(shown))
     left.barh(places, [row["weights"].get(n, 0.0) for n in shown], 0.38, label="weight")
@@ -71,12 +75,15 @@ def risk_and_frontier(row: dict[str, Any]) -> MetadataValue:
     left.set_yticks([p + 0.2 for p in places], shown, fontsize=7)
     left.invert_yaxis()
     left.legend(fontsize=7)
-    points = frontier.get("points", [])
-    right.plot(
-        [p["volatility"] for p in points], [p["expected_return"] for p in points], label="frontier"
-    )
-    right.plot([row["volatility"]], [row["expected_return"]], "D", label=row["strategy"])
-    right.set_xlabel("volatility per year", fontsize=7)
+    points, chosen = frontier.get("points", []), frontier.get("chosen")
+    # a frontier of another measure bends back when it is drawn over volatility
+    measure = frontier.get("measure", "MV")
+    own = measure != "MV" and bool(chosen) and all(p["risk"] is not None for p in [*points, chosen])
+    axis = "risk" if own else "volatility"
+    right.plot([p[axis] for p in points], [p["expected_return"] for p in points], label="frontier")
+    at = chosen if own else row
+    right.plot([at[axis]], [at["expected_return"]], "D", label=row["strategy"])
+    right.set_xlabel(f"{measure} per bar" if own else "volatility per year", fontsize=7)
     right.set_ylabel("expected return per year", fontsize=7)
     right.tick_params(labelsize=7)
     right.legend(fontsize=7)

@@ -96,7 +96,9 @@ def solve(problem: Problem) -> Raw:
     total = float(x.sum())
     if not total > 0:
         raise EngineFailure("numerical", "the ratio's scale is not positive")
-    return Raw(x / total, "clarabel", "conic", _gap(raw))
+    value = float(compiled.problem.value)
+    value = 1.0 / value if spec.obj == "Sharpe" and value > 0 else value * size
+    return Raw(x / total, "clarabel", "conic", _gap(raw), objective=value)
 
 
 def _gap(solution: Any) -> float:
