@@ -12,7 +12,8 @@ from portfolio_platform.reallocation import Outcome, Plan, PlanInputs, Reason, c
 from portfolio_platform_tests.reallocation.cases import Case, case, seeded
 from portfolio_platform_tests.reallocation.markets import HUB
 
-SHORT, LONG = 250, 3_000
+SHORT, LONG = 80, 3_000
+SEEDED = 3_000
 
 
 @st.composite
@@ -62,7 +63,7 @@ def check_plan(drawn: Case, made: Plan) -> None:
         assert all(trade.amount_in == trade.fill.wanted for trade in made.trades)
 
 
-def check_everything(drawn: Case, seed: int) -> None:
+def check_everything(drawn: Case, seed: int) -> Plan:
     made = drawn.planned()
     check_plan(drawn, made)
     shuffled = drawn.planned(order=random.Random(seed))
@@ -73,6 +74,7 @@ def check_everything(drawn: Case, seed: int) -> None:
     assert {asset.mint: asset.quantity for asset in made.after.assets} == {
         asset.mint: moved.holdings.get(asset.mint, 0) for asset in made.after.assets
     }
+    return made
 
 
 @settings(max_examples=SHORT, suppress_health_check=list(HealthCheck), deadline=None)
@@ -116,9 +118,10 @@ def check_convergence(seeds: range) -> Counter[str]:
     counts: Counter[str] = Counter()
     for seed in seeds:
         drawn = seeded(seed)
-        first = drawn.planned()
-        counts[first.outcome.value] += 1
+        # Shuffling and hashing cost more than planning.
+        first = check_everything(drawn, seed) if seed % 10 == 0 else drawn.planned()
         check_plan(drawn, first)
+        counts[first.outcome.value] += 1
         if first.outcome is not Outcome.REALLOCATION:
             continue
         second = drawn.executed(first).planned()
@@ -131,15 +134,15 @@ def check_convergence(seeds: range) -> Counter[str]:
     return counts
 
 
-def test_a_second_pass_needs_nothing_or_says_why() -> None:
-    counts = check_convergence(range(300))
+def test_three_thousand_portfolios_keep_every_promise_and_settle() -> None:
+    counts = check_convergence(range(SEEDED))
     assert counts["settled"] > counts["reallocation"] * 3 / 4
-    assert min(counts["reallocation"], counts["failed"], counts["no_reallocation_needed"]) > 0
+    assert min(counts["reallocation"], counts["failed"], counts["no_reallocation_needed"]) > 50
 
 
 @pytest.mark.nightly
-def test_a_second_pass_needs_nothing_or_says_why_long() -> None:
-    counts = check_convergence(range(300, 3_600))
+def test_many_more_portfolios_settle() -> None:
+    counts = check_convergence(range(SEEDED, 5 * SEEDED))
     assert counts["settled"] > counts["reallocation"] * 3 / 4
 
 
