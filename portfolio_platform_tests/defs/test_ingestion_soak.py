@@ -87,7 +87,8 @@ def soak(world: World, tmp_path: Path, seconds: float) -> None:
     first = dict(world.rows("select pool, min(slot) from swaps group by 1"))
     world.faults(*FAULTS, seed=11)
     rounds = broken = 0
-    while time.monotonic() - began < seconds:
+    # A busy machine gets fewer rounds into the same seconds.
+    while time.monotonic() - began < seconds or rounds < 3:
         world.advance(60)
         rounds += 1
         try:
@@ -106,7 +107,6 @@ def soak(world: World, tmp_path: Path, seconds: float) -> None:
         pytest.fail(f"ingestion did not catch up after the faults had ended: {left}")
     print(f"{rounds} rounds in {elapsed:.0f} s, {broken} broken, injected {injected}")
 
-    assert rounds > 2
     assert sum(injected.values()) > rounds
     # Both names of the chain are endpoints with public limits of their own.
     limit = 100 * (math.ceil(elapsed / 10) + 1)

@@ -50,7 +50,8 @@ def _filled(
             "to": end.isoformat(),
             "received": sum(one.received for one in found),
             "written": sum(one.written for one in found),
-            "without_bars": sum(one.received == 0 for one in found),
+            "complete_before": sum(one.asked == 0 for one in found),
+            "without_bars": sum(one.asked > 0 and one.received == 0 for one in found),
             "series": table(
                 [one.__dict__ for one in found], ["symbol", "interval", "received", "written"]
             ),

@@ -25,13 +25,14 @@ class MixedServices(ValueError):
 
 @dataclass(frozen=True)
 class TokenHistory:
-    """What the service gave for one token and interval."""
+    """What the service gave for one token and interval; nothing `asked` is nothing missing."""
 
     symbol: str
     interval: str
     received: int
     written: int
     error: str | None = None
+    asked: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def land_bars(
             conn.commit()
     except (UdfError, MixedServices) as failure:
         error = str(failure)
-    return TokenHistory(series.symbol, interval, received, written, error)
+    return TokenHistory(series.symbol, interval, received, written, error, len(spans))
 
 
 def _pages(
