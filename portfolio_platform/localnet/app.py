@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,7 +30,7 @@ class AdvanceRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seconds: float | None = Field(default=None, ge=0, le=400 * 86_400)
+    seconds: float | None = Field(default=None, ge=0, le=400 * 86_400, allow_inf_nan=False)
     slots: int | None = Field(default=None, ge=0, le=100_000_000)
 
 
@@ -77,7 +78,8 @@ class LocalnetApp:
         try:
             status, value = self._control(method, path, body)
         except ValidationError as error:
-            status, value = 422, {"detail": orjson.loads(error.json(include_url=False))}
+            # Not orjson: the input that is shown may be a NaN.
+            status, value = 422, {"detail": json.loads(error.json(include_url=False))}
         except ExecutionRefused as error:
             status, value = 409, error.body()
         await _respond(send, orjson.dumps(value), status)
@@ -134,11 +136,12 @@ class LocalnetApp:
 
     async def _rpc(self, scope: Any, receive: Receive, send: Send) -> None:
         endpoint = _endpoint(scope["path"])
+        reply: Any = _refusal(RpcError(INVALID_REQUEST, "Invalid request"))
         try:
             parsed = orjson.loads(await _body(receive))
         except orjson.JSONDecodeError:
             parsed = None
-            reply: Any = _refusal(RpcError(PARSE_ERROR, "Parse error"))
+            reply = _refusal(RpcError(PARSE_ERROR, "Parse error"))
         transport: Fault | None = None
         if isinstance(parsed, list) and parsed:
             replies = []
@@ -155,8 +158,6 @@ class LocalnetApp:
             # A request that never reached the node has no effect on it.
             lost = transport is not None and transport.kind in ("http", "html", "drop")
             reply = None if lost else answer(self.node, self.plan, parsed, fault)
-        elif parsed is not None:
-            reply = _refusal(RpcError(INVALID_REQUEST, "Invalid request"))
         await self._deliver(scope, send, orjson.dumps(reply), transport)
 
     def _strike(self, call: Any, endpoint: str) -> Fault | None:

@@ -71,14 +71,16 @@ def get_signatures_for_address(view: View, params: Params) -> Any:
     limit = _MAX_SIGNATURES if limit is None else limit
     if not isinstance(limit, int) or not 1 <= limit <= _MAX_SIGNATURES:
         raise RpcError(INVALID_PARAMS, f"Invalid limit; max {_MAX_SIGNATURES}")
-    records = view.node.log.signatures_for(
-        address, before=config.get("before"), until=config.get("until"), limit=limit
-    )
+    edges = [config.get(name) for name in ("before", "until")]
+    if not all(edge is None or isinstance(edge, str) for edge in edges):
+        raise invalid("before and until must be signatures")
+    before, until = edges
+    records = view.node.log.signatures_for(address, before=before, until=until, limit=limit)
     return [signature_row(record) for record in records]
 
 
 def get_transaction(view: View, params: Params) -> Any:
-    signature = params.required(0, "signature")
+    signature = params.text(0, "signature")
     config = params.values[1] if len(params.values) > 1 else {}
     config = {"encoding": config} if isinstance(config, str) else params.config(1)
     record = view.node.log.by_signature.get(signature)
@@ -99,6 +101,8 @@ def get_signature_statuses(view: View, params: Params) -> Any:
         raise RpcError(INVALID_PARAMS, "Too many inputs provided; max 256")
     values = []
     for signature in wanted:
+        if not isinstance(signature, str):
+            raise invalid(f"a signature must be a string, got {type(signature).__name__}")
         record = view.node.log.by_signature.get(signature)
         values.append(
             None
@@ -219,7 +223,7 @@ def get_epoch_info(view: View, _: Params) -> Any:
 
 
 def _parse_transaction(params: Params) -> VersionedTransaction:
-    text, config = params.required(0, "transaction"), params.config(1)
+    text, config = params.text(0, "transaction"), params.config(1)
     encoding = config.get("encoding", "base58")
     if encoding == "base64":
         raw = from_base64(text)

@@ -30,6 +30,13 @@ class Params:
             raise invalid(f"{name} must be a non-negative integer, got {value!r}")
         return value
 
+    def text(self, place: int, name: str) -> str:
+        """A parameter that must be text."""
+        value = self.required(place, name)
+        if not isinstance(value, str):
+            raise invalid(f"{name} must be a string, got {type(value).__name__}")
+        return value
+
     def config(self, place: int) -> dict[str, Any]:
         """The configuration object at `place`, empty where there is none."""
         if place >= len(self.values) or self.values[place] is None:

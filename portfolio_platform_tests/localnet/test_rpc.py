@@ -15,6 +15,7 @@ from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from portfolio_platform.localnet.rpc import METHODS
 from portfolio_platform.localnet.tokens import SOL_MINT, USDC_MINT
 from portfolio_platform.solana.layouts import key_bytes, programs
 from portfolio_platform.solana.layouts.spl_token import MINT, TOKEN_ACCOUNT
@@ -259,11 +260,37 @@ def test_solana_py_typed_accounts(localnet: Launched) -> None:
     assert slot > 0
 
 
+_NONSENSE = (None, True, -1, 2**70, 0.5, "", "x", "é", [], [[]], {}, {"limit": -5})
+
+
+def test_no_parameters_break_the_chain(localnet: Launched) -> None:
+    """Every method with every kind of nonsense gets a JSON-RPC answer."""
+    calls = [
+        {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        for method in METHODS
+        for one in _NONSENSE
+        for params in ([one], [SOL_MINT, one], ["1" * 88, {"before": one, "encoding": one}])
+        # Some would only move the chain that other tests look at.
+        if method not in ("requestAirdrop", "getBlocksWithLimit")
+    ]
+    with httpx.Client(base_url=localnet.rpc_url, timeout=60) as client:
+        for call in calls:
+            answer = client.post("/", json=call)
+            assert answer.status_code == 200, call
+            assert ("result" in answer.json()) != ("error" in answer.json()), call
+        for body in (b"", b"null", b"[]", b"[1]", b"7", b'"x"', b"\xff", b"[" * 3000):
+            answer = client.post("/", content=body)
+            assert answer.status_code == 200, body
+            found = answer.json()
+            assert all("error" in one for one in (found if isinstance(found, list) else [found]))
+
+
 def test_control_requests_are_validated(localnet: Launched) -> None:
     with httpx.Client(base_url=localnet.rpc_url) as client:
         assert client.post("/advance", json={"minutes": 3}).status_code == 422
         assert client.post("/advance", json={"seconds": -1}).status_code == 422
         assert client.post("/advance", content=b"{").status_code == 422
+        assert client.post("/advance", content=b'{"seconds": NaN}').status_code == 422
         assert client.get("/nowhere").status_code == 404
         assert client.delete("/universe.json").status_code == 404
         slot = client.get("/clock").json()["slot"]
