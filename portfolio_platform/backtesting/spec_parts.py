@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from math import prod
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from portfolio_platform.optimization import StrategySpec
 
@@ -36,16 +37,18 @@ class Window(Part):
     """
 
     kind: Literal["strategy", "rolling", "expanding"] = "strategy"
-    bars: int | None = Field(None, ge=2, le=100_000)
+    bars: int | None = Field(None, ge=2, le=100_000, validate_default=True)
     purge: int = Field(0, ge=0, le=10_000)
 
-    @model_validator(mode="after")
-    def _bars_where_they_count(self) -> Self:
-        if self.kind == "strategy" and self.bars is not None:
+    @field_validator("bars")
+    @classmethod
+    def _bars_where_they_count(cls, bars: int | None, info: ValidationInfo) -> int | None:
+        kind = info.data.get("kind")
+        if kind == "strategy" and bars is not None:
             raise ValueError("bars is the strategy's own lookback when kind is 'strategy'")
-        if self.kind != "strategy" and self.bars is None:
-            raise ValueError(f"kind '{self.kind}' needs bars")
-        return self
+        if kind in ("rolling", "expanding") and bars is None:
+            raise ValueError(f"kind '{kind}' needs bars")
+        return bars
 
 
 class Rebalance(Part):
@@ -60,20 +63,25 @@ class Rebalance(Part):
 
     rule: Literal["calendar", "band", "utilization"] = "calendar"
     every: Annotated[int, Field(ge=1, le=10_000)] | Literal["weekly", "monthly"] = "weekly"
-    band: float | None = Field(None, gt=0.0, lt=1.0)
+    band: float | None = Field(None, gt=0.0, lt=1.0, validate_default=True)
     lower: float = Field(0.95, gt=0.0, le=1.0)
     upper: float = Field(1.05, ge=1.0, le=10.0)
     abs_band: Share = 0.0
 
-    @model_validator(mode="after")
-    def _only_what_the_rule_reads(self) -> Self:
-        if (self.rule == "band") != (self.band is not None):
+    @field_validator("band")
+    @classmethod
+    def _band_with_its_rule(cls, band: float | None, info: ValidationInfo) -> float | None:
+        if "rule" in info.data and (info.data["rule"] == "band") != (band is not None):
             raise ValueError("band is given with rule 'band', and only there")
-        for name in ("lower", "upper", "abs_band"):
-            given = getattr(self, name) != type(self).model_fields[name].default
-            if given and self.rule != "utilization":
-                raise ValueError(f"{name} is read by rule 'utilization' only")
-        return self
+        return band
+
+    @field_validator("lower", "upper", "abs_band")
+    @classmethod
+    def _only_what_the_rule_reads(cls, value: float, info: ValidationInfo) -> float:
+        name = str(info.field_name)
+        if info.data.get("rule") != "utilization" and value != cls.model_fields[name].default:
+            raise ValueError(f"{name} is read by rule 'utilization' only")
+        return value
 
 
 class Hold(Part):
@@ -126,12 +134,13 @@ class FixedMix(Part):
         """Name in the report."""
         return self.name
 
-    @model_validator(mode="after")
-    def _fully_funded(self) -> Self:
-        total = sum(self.weights.values())
+    @field_validator("weights")
+    @classmethod
+    def _fully_funded(cls, weights: dict[str, float]) -> dict[str, float]:
+        total = sum(weights.values())
         if total > 1.0 + 1e-9:
             raise ValueError(f"weights sum to {total:g}, above 1")
-        return self
+        return weights
 
 
 class StoredStrategy(Part):
@@ -168,15 +177,16 @@ class CombinatorialPaths(Part):
     """Combinatorial purged cross-validation: `groups`, of which `test_groups` are held out."""
 
     groups: int = Field(6, ge=2, le=16)
-    test_groups: int = Field(2, ge=1)
+    test_groups: int = Field(2, ge=1, validate_default=True)
     purge: int = Field(1, ge=0, description="Bars dropped from training on both sides of a test.")
     embargo: int = Field(0, ge=0, description="Further bars dropped after each test group.")
 
-    @model_validator(mode="after")
-    def _something_to_train_on(self) -> Self:
-        if self.test_groups >= self.groups:
+    @field_validator("test_groups")
+    @classmethod
+    def _something_to_train_on(cls, test_groups: int, info: ValidationInfo) -> int:
+        if test_groups >= info.data.get("groups", test_groups + 1):
             raise ValueError("test_groups must be smaller than groups")
-        return self
+        return test_groups
 
 
 class Validation(Part):
@@ -197,18 +207,23 @@ class Validation(Part):
     variants: dict[str, list[Any]] = Field(default_factory=dict)
     sharpe_target: float = Field(1.0, gt=0.0, description="Annual Sharpe of the MinBTL figure.")
 
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        if self.cscv_blocks % 2:
+    @field_validator("cscv_blocks")
+    @classmethod
+    def _halves(cls, blocks: int) -> int:
+        if blocks % 2:
             raise ValueError("cscv_blocks must be even")
-        count = 1
-        for path, values in self.variants.items():
+        return blocks
+
+    @field_validator("variants")
+    @classmethod
+    def _few_enough(cls, variants: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for path, values in variants.items():
             if not values:
-                raise ValueError(f"variants.{path} lists no value")
-            count *= len(values)
+                raise ValueError(f"{path} lists no value")
+        count = prod(len(values) for values in variants.values())
         if count > 500:
             raise ValueError(f"variants span {count} combinations, above 500")
-        return self
+        return variants
 
 
 class StressWindow(Part):
@@ -218,11 +233,12 @@ class StressWindow(Part):
     start: date
     end: date
 
-    @model_validator(mode="after")
-    def _forwards(self) -> Self:
-        if self.end < self.start:
+    @field_validator("end")
+    @classmethod
+    def _forwards(cls, end: date, info: ValidationInfo) -> date:
+        if "start" in info.data and end < info.data["start"]:
             raise ValueError("end is before start")
-        return self
+        return end
 
 
 #: Crashes of the Solana era.
