@@ -3,8 +3,14 @@
 function stacked(box, x, assets, rows, rest, format) {
   const order = assets.map((asset, column) => [asset, column,
     rows.reduce((total, row) => total + Math.abs(row[column]), 0)]).sort((a, b) => b[2] - a[2]);
-  const traces = order.map(([asset, column], index) => ({type: "scatter", mode: "lines", x,
-    y: rows.map((row) => row[column]), name: label(asset), stackgroup: "one",
+  // Beyond twenty nobody tells the bands apart: the smallest are one band, and stay in the JSON.
+  const shown = order.length > 20 ? order.slice(0, 19) : order;
+  const small = order.slice(shown.length).map(([, column]) => column);
+  const bands = shown.map(([asset, column]) => [label(asset), rows.map((row) => row[column])]);
+  if (small.length) {
+    bands.push([`${small.length} smaller`, rows.map((row) => small.reduce((sum, column) => sum + row[column], 0))]);
+  }
+  const traces = bands.map(([name, y], index) => ({type: "scatter", mode: "lines", x, y, name, stackgroup: "one",
     line: {width: 0.6, color: colour(index)},
     fillpattern: {shape: ["", "/", "\\", "x", "-", "|", "+", "."][Math.floor(index / 10) % 8], fgopacity: 0.6,
       ...(index > 9 ? {bgcolor: faded(colour(index), 0.3)} : {})},
