@@ -132,23 +132,31 @@ def _ages(inputs: PlanInputs) -> list[Failure]:
     return found
 
 
-def fee_reserve(inputs: PlanInputs) -> list[Failure]:
-    """Say that the SOL held does not cover the reserve; asked only where something must move."""
-    reserve = inputs.settings.sol_fee_reserve
+def reserved_lamports(inputs: PlanInputs) -> int:
+    """Lamports that are there to pay network fees: the reserve, or what is left of it."""
     held = inputs.portfolio.holdings.get(WRAPPED_SOL, 0) + (
         inputs.portfolio.cash if inputs.portfolio.hub == WRAPPED_SOL else 0
     )
+    return min(inputs.settings.sol_fee_reserve, held)
+
+
+def fee_reserve(inputs: PlanInputs) -> list[Failure]:
+    """Say that no SOL is held where a reserve is wanted; asked only where something must move.
+
+    A reserve that earlier fees have drawn on still pays until it is used up.
+    """
+    reserve = inputs.settings.sol_fee_reserve
     # An empty wallet is `empty_portfolio`, which says more than that it cannot pay its fees.
     empty = not inputs.portfolio.total_cash and not any(inputs.portfolio.assets.values())
-    if held >= reserve or empty:
+    if not reserve or reserved_lamports(inputs) or empty:
         return []
     return [
         Failure(
             WRAPPED_SOL,
             None,
             reserve,
-            held,
+            0,
             Reason.FEE_RESERVE,
-            f"{held} lamports held, {reserve} are kept for network fees",
+            f"no lamport is held to pay network fees, {reserve} are wanted in reserve",
         )
     ]

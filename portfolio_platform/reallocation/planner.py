@@ -11,7 +11,7 @@ from typing import Any
 from portfolio_platform.amm import AmmPool
 from portfolio_platform.reallocation.allocation import water_fill
 from portfolio_platform.reallocation.benefit import expected_benefit
-from portfolio_platform.reallocation.checks import fee_reserve, problems
+from portfolio_platform.reallocation.checks import fee_reserve, problems, reserved_lamports
 from portfolio_platform.reallocation.decision import cooling_down, triggers, worth_it
 from portfolio_platform.reallocation.inputs import (
     Outlook,
@@ -180,12 +180,13 @@ def _finished(
     steps = steps_of(trades, settings.slippage_bps)
     cost = sum((cost_of(trade, simulation.prices) for trade in trades), Cost())
     lamports = len(steps) * settings.network_fee_lamports
-    if lamports > settings.sol_fee_reserve:
+    reserved = reserved_lamports(inputs)
+    if lamports > reserved:
         short = Failure(
             WRAPPED_SOL,
             None,
             lamports,
-            settings.sol_fee_reserve,
+            reserved,
             Reason.FEE_RESERVE,
             "the reserve for network fees does not cover the steps",
         )
@@ -208,7 +209,8 @@ def _finished(
         targets,
         inputs.prices,
         inputs.tokens,
-        settings,
+        # What is bought is no loss of value, even where a reserve that was short takes it in.
+        settings.model_copy(update={"sol_fee_reserve": reserved}),
     )
     benefit = expected_benefit(before, after, inputs.outlook, settings, inputs.expected_benefit)
     if settings.cost_vs_benefit and not worth_it(benefit, cost.total):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from portfolio_platform.amm import AmmError, AmmPool, InsufficientLiquidity, Quote
+from portfolio_platform.amm import AmmError, AmmPool, Dust, InsufficientLiquidity, Quote
 from portfolio_platform.amm.integers import BPS
 from portfolio_platform.reallocation.reasons import Reason
 from portfolio_platform.reallocation.splitting import optimal_split
@@ -121,6 +121,9 @@ def _fit(
             return quote, reason
     except InsufficientLiquidity:
         pass  # the impact limit below finds what is there
+    except Dust:
+        # What a cap leaves may be dust; the cap is why.
+        return None, reason or Reason.DUST
     except AmmError as error:
         return None, Reason(error.reason)
     try:

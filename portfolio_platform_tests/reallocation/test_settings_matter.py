@@ -277,6 +277,27 @@ def test_a_reserve_too_small_for_the_steps_is_refused() -> None:
     assert result.trades == ()
 
 
+def test_a_reserve_that_fees_have_drawn_on_still_pays() -> None:
+    _, tokens, states = sol_portfolio()
+    settings = PlanSettings(sol_fee_reserve=10**8, network_fee_lamports=5_000)
+    drawn = {WRAPPED_SOL: 10**8 - 40_000}
+    cash = 10**10
+    more = {"tokens": tokens, "states": states, "settings": settings}
+    result = planned(drawn, cash, weights={WRAPPED_SOL: "1/2", "USDC": "1/2"}, **more)
+    assert result.outcome is Outcome.REALLOCATION
+    (buy,) = result.trades
+    assert buy.side == "buy"
+    summary = result.summary
+    assert summary.nav_before == cash
+    assert summary.nav_after is not None
+    assert summary.cost.total == summary.nav_before - summary.nav_after + summary.cost.network
+    gone = planned({WRAPPED_SOL: 4_999}, cash, weights={WRAPPED_SOL: 1}, **more)
+    assert gone.reasons == (Reason.FEE_RESERVE,)
+    (failure,) = gone.failures
+    assert (failure.need, failure.available) == (5_000, 4_999)
+    assert planned({}, cash, weights={WRAPPED_SOL: 1}, **more).reasons == (Reason.FEE_RESERVE,)
+
+
 def test_routing_splits_and_can_be_switched_off() -> None:
     twin = pool("SOL", 50_000_000_000_000, 7_500_000_000_000, address="twin-SOL")
     states = [*pools(), twin]
@@ -304,3 +325,9 @@ def test_hub_weight_and_cash_buffer_are_kept() -> None:
 @pytest.mark.parametrize("display", [150, "150", 150.0, Fraction(150)])
 def test_prices_as_people_quote_them(display: object) -> None:
     assert Price.from_display(display, 9, 6).value == Fraction(3, 20)
+
+
+def test_a_cap_that_leaves_dust_is_named_as_the_cap() -> None:
+    result = planned(DRIFTED, 0, settings=PlanSettings(default_pool_cap=1))
+    assert result.outcome is Outcome.FAILED
+    assert set(result.reasons) == {Reason.CAP_REACHED}
