@@ -106,6 +106,21 @@ def test_without_costs_every_convention_is_plain_drift(market):
         assert np.abs(ours.equity / wealth - 1.0).max() <= 1e-12
 
 
+def test_without_costs_a_drifting_peer_agrees(market):
+    """skfolio's portfolios whose weights drift, one per holding period, over 2,000 bars."""
+    import pandas as pd
+    from skfolio import Portfolio
+
+    path, targets, schedule = market
+    returns = pd.DataFrame(path.price[:2000]).pct_change().iloc[1:]
+    wealth = [1.0]
+    for number, start in enumerate(range(0, 1999, 5)):
+        held = Portfolio(returns.iloc[start : start + 5], targets[number], weight_drift=True)
+        wealth.extend(wealth[-1] * np.cumprod(1.0 + held.returns))
+    ours = simulate(path, targets, schedule, Terms(CostModel())).equity[:2000]
+    assert np.abs(ours / wealth - 1.0).max() <= 1e-12
+
+
 def test_many_strategies_at_once_equal_one_by_one(market):
     path, targets, schedule = market
     stacked = np.stack([np.roll(targets, shift, axis=1) for shift in range(4)])
