@@ -42,6 +42,7 @@ INTERVALS: dict[str, np.timedelta64] = {
 """Supported bar lengths; all fixed, so a calendar month is not one."""
 
 
+_LONGEST_NAME = 100
 UTC_ALIGNED = np.timedelta64(0, "ns")
 """Phase of bars that open on whole multiples of their interval since the epoch."""
 
@@ -134,6 +135,12 @@ class Instrument:
         object.__setattr__(self, "listed_to", _utc(self.listed_to, "listed_to"))
         if not self.venue or not self.symbol:
             raise InstrumentError("an instrument needs a venue and a symbol")
+        for what, name in (("venue", self.venue), ("symbol", self.symbol)):
+            if len(name) > _LONGEST_NAME or not name.isprintable():
+                raise InstrumentError(
+                    f"{what} {name[:40]!r} is not a name of at most {_LONGEST_NAME} printable "
+                    "characters"
+                )
         if self.multiplier < 1:
             raise InstrumentError(f"{self.symbol}: multiplier {self.multiplier} is below 1")
         if self.listing < 1:

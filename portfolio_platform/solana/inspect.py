@@ -1,12 +1,12 @@
 """What a dump on disk holds, in plain JSON: accounts by kind, transactions by their swaps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from portfolio_platform.solana.decode import decode
-from portfolio_platform.solana.decoded import Decoded, q64_price, whole
+from portfolio_platform.solana.decoded import Decoded, depth_quote, q64_price, whole
 from portfolio_platform.solana.dumps import (
     Dump,
     DumpError,
@@ -116,13 +116,22 @@ def _scaled(dump: Dump, answer: Decoded) -> dict[str, Any]:
         if a is None or b is None:
             return {"price": None, "price_undefined": "decimals stand in the mints"}
         by_tick = answer.derived["price_raw_by_tick"] * 10.0 ** (a - b)
-        return {"price": q64_price(value["sqrt_price"], a, b), "price_by_tick": by_tick}
+        price = q64_price(value["sqrt_price"], a, b)
+        return {"price": price, "price_by_tick": by_tick, **_depth(value, b)}
+    if answer.kind == "raydium_clmm":
+        return _depth(value, value["decimals_1"])
     if answer.kind == "meteora_dlmm":
         a, b = _decimals(dump, value["mint_x"]), _decimals(dump, value["mint_y"])
         if a is None or b is None:
             return {"price": None, "price_undefined": "decimals stand in the mints"}
         return {"price": answer.derived["price_raw"] * 10.0 ** (a - b)}
     return {}
+
+
+def _depth(value: Mapping[str, Any], decimals_b: int) -> dict[str, float]:
+    """What a price is worth: whole quote tokens that move it by one per cent."""
+    raw = depth_quote(value["sqrt_price"], value["liquidity"])
+    return {"depth_100bps": raw / 10**decimals_b}
 
 
 def _decimals(dump: Dump, mint: str) -> int | None:

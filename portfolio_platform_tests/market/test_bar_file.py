@@ -182,6 +182,9 @@ def test_wrong_symbols_kinds_and_intervals(tmp_path):
         read(one, interval="1M")
     with pytest.raises(InstrumentError):
         read_bars(one, "bybit", "futures", symbol="SOLUSDT")
+    for venue in ("by\0bit", "by\nbit", "v" * 101, ""):
+        with pytest.raises(InstrumentError, match="venue"):
+            read_bars(one, venue, "perp", symbol="SOLUSDT", interval="1d")
     odd = written(tmp_path, HEADER, row("2024-01-01T00:00"), row("2024-01-01T00:07"))
     with pytest.raises(UnknownInterval, match="7"):
         read(odd)

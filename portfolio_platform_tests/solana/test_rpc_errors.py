@@ -141,7 +141,7 @@ def test_a_transport_fault_is_retried_and_counted(
     assert sum(metrics["errors"].values()) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_blocked_endpoint_is_left_alone(
     chain: LocalChain, impatient: PoolSettings, status: int
 ) -> None:

@@ -75,6 +75,14 @@ TRUTH: list[tuple[str, str, Any, float]] = [
     ("pyth_solend/J83w4HKfqxwcq3BEMMkPFSppX3gqekLyLJBexebFVkix.bin", "previous_price", None, 0),
     (
         "mango_v4_resources/Ds33rQ1d4AXwxqyeXX6Pc3G4pFNr6iWb3dd8YfBBQMPr.bin",
+        "depth_100bps",
+        6.10,
+        5e-3,
+    ),
+    (_POOL, "depth_100bps", 180_363, 0.5),
+    (_SAMO, "depth_100bps", 3_280, 0.5),
+    (
+        "mango_v4_resources/Ds33rQ1d4AXwxqyeXX6Pc3G4pFNr6iWb3dd8YfBBQMPr.bin",
         "price",
         83.55147,
         5e-6,

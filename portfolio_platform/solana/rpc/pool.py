@@ -317,6 +317,8 @@ class RpcPool:
         if failure.action is Action.PERMANENT_ON_NODE:
             state.closed.add(endpoint.name)
             state.permanent += 1
+            if failure.blocks_endpoint:
+                endpoint.rest(BLOCKED_SECONDS, failure)
             return
         if failure.action is Action.AMBIGUOUS:
             state.closed.add(endpoint.name)
