@@ -130,6 +130,9 @@ def test_settings_that_cannot_be_used_are_a_stored_outcome(read: World) -> None:
     follows = strategy(read, "one", {universe(read)["hub"]: 1.0}, "optimal")
     key = portfolio(read, wallet_of(read), follows, max_impact_bps=-3)
     assert "max_impact_bps" in refused(planned(read, key)[1], "invalid_settings")
+    nobody = planned(read, portfolio(read, "my wallet", follows))[1]
+    assert nobody["reasons"] == ["invalid_settings"]
+    assert "my wallet" in nobody["failures"][0]["detail"]
 
 
 def test_a_chain_that_cannot_be_read_is_a_stored_outcome(read: World) -> None:

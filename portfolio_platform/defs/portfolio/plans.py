@@ -32,6 +32,7 @@ from portfolio_platform.reallocation import (
     portfolio_state,
 )
 from portfolio_platform.reallocation.rationals import floor_of, ratio
+from portfolio_platform.solana.layouts import is_key
 from portfolio_platform.store import ingest, latest
 from portfolio_platform.store.publish import Input, Published, publish, sha256_of
 from portfolio_platform.store.requests import PortfolioRow
@@ -123,6 +124,8 @@ def position(conn: Connection, row: PortfolioRow, as_of: datetime | None = None)
         # Only to value what is held: nothing is planned under settings that nobody chose.
         settings = PlanSettings()
         refusals.append(_refusal(Reason.INVALID_SETTINGS, str(error)))
+    if not is_key(row.wallet):
+        refusals.append(_refusal(Reason.INVALID_SETTINGS, f"wallet {row.wallet} is no public key"))
     weights, missing = _target(conn, row, as_of)
     if missing is not None:
         refusals.append(missing)
