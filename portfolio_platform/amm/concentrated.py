@@ -60,6 +60,8 @@ class ConcentratedPool(AmmPool):
         Ends of what the fetched tick arrays cover, both included.
     protocol_share_bps : int
         Share of the fee that leaves the pool, rounded down at each step.
+    fund_share_bps : int
+        A second share that leaves it, rounded down on its own (Raydium).
     adaptive_fee : bool
         Whether the fee moves with an oracle; such a pool is refused by name.
     """
@@ -77,6 +79,7 @@ class ConcentratedPool(AmmPool):
     lower_tick: int
     upper_tick: int
     protocol_share_bps: int = 0
+    fund_share_bps: int = 0
     adaptive_fee: bool = False
 
     @classmethod
@@ -285,7 +288,9 @@ class ConcentratedPool(AmmPool):
         return replace(self, sqrt_price=price, tick=tick, liquidity=liquidity)
 
     def _state_json(self) -> dict[str, Any]:
+        fund = {"fund_share_bps": self.fund_share_bps} if self.fund_share_bps else {}
         return {
+            **fund,
             "program": self.program,
             "sqrt_price": str(self.sqrt_price),
             "tick": self.tick,
@@ -313,6 +318,7 @@ class ConcentratedPool(AmmPool):
             "adaptive_fee",
         )
         return {name: data[name] for name in plain} | {
+            "fund_share_bps": data.get("fund_share_bps", 0),
             "sqrt_price": int(data["sqrt_price"]),
             "liquidity": int(data["liquidity"]),
             "ticks": tuple(data["ticks"]),

@@ -48,7 +48,8 @@ def walk(pool: ConcentratedPool, a_to_b: bool, amount: int, exact_in: bool) -> W
     `amount` is the input with its fee (`exact_in`) or the output. Nothing is refused: the
     result says whether it was filled.
     """
-    table, fee_ppm, share = pool.program, pool.fee_ppm, pool.protocol_share_bps
+    table, fee_ppm = pool.program, pool.fee_ppm
+    share, fund = pool.protocol_share_bps, pool.fund_share_bps
     kept_ppm = PPM - fee_ppm
     ticks, nets = pool.ticks, pool.nets
     price, liquidity, index = pool.sqrt_price, pool.liquidity, pool.index
@@ -97,7 +98,7 @@ def walk(pool: ConcentratedPool, a_to_b: bool, amount: int, exact_in: bool) -> W
             rest -= out
             other += paid + fee
         fees += fee
-        protocol += fee * share // BPS
+        protocol += fee * share // BPS + fee * fund // BPS
         net_in += paid
         if a_to_b:
             real_out += liquidity * (price - after)

@@ -253,8 +253,9 @@ def _clmm(accounts: _Accounts, pool: Decoded) -> ConcentratedPool:
         liquidity=value["liquidity"],
         fee_ppm=config["trade_fee_rate"],
         tick_spacing=spacing,
-        # Both shares are of the trade fee, in 1e-6.
-        protocol_share_bps=(config["protocol_fee_rate"] + config["fund_fee_rate"]) // 100,
+        # Both shares are of the trade fee, in 1e-6; each is rounded down on its own.
+        protocol_share_bps=config["protocol_fee_rate"] // 100,
+        fund_share_bps=config["fund_fee_rate"] // 100,
         paused=not pool.derived["swap_enabled"],
     )
 

@@ -69,6 +69,7 @@ def concentrated(draw: st.DrawFn) -> ConcentratedPool:
         tick_spacing=spacing,
         liquidity_net=nets,
         protocol_share_bps=draw(st.integers(0, 2_500)),
+        fund_share_bps=draw(st.sampled_from([0, 400])),
     )
 
 

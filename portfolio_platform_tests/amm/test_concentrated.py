@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from portfolio_platform.amm import (
     InsufficientLiquidity,
     InvalidPool,
     ZeroLiquidity,
+    pool_from_json,
 )
 from portfolio_platform.amm import ticks as tick_tables
 from portfolio_platform.amm.crossing import walk
@@ -293,3 +295,11 @@ def test_a_map_that_takes_more_than_there_is_is_refused() -> None:
     state["nets"] = ["1000", "1", *["0"] * 4]
     with pytest.raises(InvalidPool, match="below zero below tick -20288"):
         ConcentratedPool.from_json(state | {"liquidity": "0"})
+
+
+def test_each_share_of_the_fee_is_rounded_down_on_its_own() -> None:
+    shared = replace(three_positions(), fee_ppm=2_500, protocol_share_bps=1_200, fund_share_bps=400)
+    quote = shared.quote_exact_in("SOL", 19_000)
+    # 12 % and 4 % of 48 are 5.76 and 1.92; 16 % of it would be 7.68.
+    assert (quote.fee, quote.protocol_fee) == (48, 5 + 1)
+    assert pool_from_json(shared.to_json()) == shared
