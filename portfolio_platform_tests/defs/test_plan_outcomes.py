@@ -113,7 +113,7 @@ def refused(plan: dict[str, Any], reason: str) -> str:
     return str(plan["failures"][0]["detail"])
 
 
-def test_without_a_target_the_plan_fails_and_shows_the_portfolio(read: World) -> None:
+def check_no_target(read: World) -> None:
     wallet = wallet_of(read)
     for follows, reason, says in (
         (None, "no_target", "follows no strategy"),
@@ -126,7 +126,7 @@ def test_without_a_target_the_plan_fails_and_shows_the_portfolio(read: World) ->
         assert state["nav"] > 0
 
 
-def test_settings_that_cannot_be_used_are_a_stored_outcome(read: World) -> None:
+def check_bad_settings(read: World) -> None:
     follows = strategy(read, "one", {universe(read)["hub"]: 1.0}, "optimal")
     key = portfolio(read, wallet_of(read), follows, max_impact_bps=-3)
     assert "max_impact_bps" in refused(planned(read, key)[1], "invalid_settings")
@@ -135,7 +135,7 @@ def test_settings_that_cannot_be_used_are_a_stored_outcome(read: World) -> None:
     assert "my wallet" in nobody["failures"][0]["detail"]
 
 
-def test_a_chain_that_cannot_be_read_is_a_stored_outcome(read: World) -> None:
+def check_unreadable_chain(read: World) -> None:
     follows = strategy(read, "two", {universe(read)["hub"]: 1.0}, "optimal")
     key = portfolio(read, wallet_of(read), follows, max_impact_bps=9_000)
     read.faults({"fault": {"kind": "http", "status": 503}, "probability": 1.0})
@@ -158,10 +158,17 @@ def test_a_wallet_outside_the_universe_is_read_with_the_portfolio(read: World) -
     assert {trade["side"] for trade in plan["trades"]} == {"sell"}
 
 
-def test_a_snapshot_older_than_the_portfolio_allows_is_stale(read: World) -> None:
+def check_stale_snapshot(read: World) -> None:
     follows = strategy(read, "four", {universe(read)["hub"]: 1.0}, "optimal")
     # The chain of this room stands still: what it says is older with every second.
     key = portfolio(read, wallet_of(read), follows, max_snapshot_age_seconds=0)
     plan = planned(read, key)[1]
     assert "s are allowed" in refused(plan, "stale_data")
     assert plan["as_of"] > plan["snapshot"]["observed_at"]
+
+
+def test_what_is_wrong_is_a_stored_outcome(read: World) -> None:
+    check_no_target(read)
+    check_bad_settings(read)
+    check_stale_snapshot(read)
+    check_unreadable_chain(read)
