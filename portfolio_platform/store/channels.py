@@ -20,7 +20,8 @@ MAX_ADDRESS = 2000
 LOCAL_SCHEMES = frozenset(
     {"dbus", "file", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
 )
-_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]{0,30})://[^\s\x00-\x1f\x7f]+$", re.IGNORECASE)
+# What a URL may be written with (RFC 3986, loosely): names of other scripts come as Punycode.
+ADDRESS_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]{0,30}://[!-~]+$"
 
 
 class BadChannel(ValueError):
@@ -60,10 +61,9 @@ def sealed(cipher: Fernet | MultiFernet, address: str) -> Sealed:
         Not an address, a plain http one, one with a password that would not be sent, or one of
         this machine or a private network.
     """
-    match = _SCHEME.match(address)
-    if match is None or len(address) > MAX_ADDRESS:
+    if re.fullmatch(ADDRESS_PATTERN, address) is None or len(address) > MAX_ADDRESS:
         raise BadChannel("give an https:// address, or an apprise address such as tgram://…")
-    scheme = match[1].lower()
+    scheme = address.partition(":")[0].lower()
     if scheme == "http":
         raise BadChannel("webhooks are sent to https:// addresses only")
     if scheme in LOCAL_SCHEMES:

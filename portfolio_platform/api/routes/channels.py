@@ -19,7 +19,13 @@ from portfolio_platform.api.queries import many, one, write
 from portfolio_platform.api.representation import json_response
 from portfolio_platform.api.routes.alert_rules import Name, Severity
 from portfolio_platform.api.services import services_of
-from portfolio_platform.store.channels import MAX_ADDRESS, BadChannel, Sealed, sealed
+from portfolio_platform.store.channels import (
+    ADDRESS_PATTERN,
+    MAX_ADDRESS,
+    BadChannel,
+    Sealed,
+    sealed,
+)
 from portfolio_platform.store.reads import channels
 from portfolio_platform.store.reads.exchange import Call, Row
 
@@ -30,7 +36,7 @@ Address = Annotated[
     StringConstraints(
         min_length=1,
         max_length=MAX_ADDRESS,
-        pattern=r"^[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\x00-\x1f\x7f]+$",
+        pattern=ADDRESS_PATTERN,
     ),
     Field(
         description="`https://…`: a webhook, signed after Standard Webhooks; anything else: an "
