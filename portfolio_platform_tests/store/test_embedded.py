@@ -227,6 +227,22 @@ def test_the_daemon_outlives_its_starter_and_restarts_the_server(used: Path) -> 
     until(lambda: not psutil.pid_exists(daemon) or psutil.Process(daemon).status() == "zombie")
 
 
+def test_a_server_stopped_by_others_is_started_again_by_the_next_up(used: Path) -> None:
+    """An immediate shutdown ends in good order, as one by hand does: nobody restarts it."""
+    body = """
+        from portfolio_platform.store.embedded import EmbeddedServer
+        print(EmbeddedServer.ensure(Path(sys.argv[1]), daemon=True).pid)
+    """
+    pid = int(python(body, used).communicate(timeout=60)[0])
+    daemon = int((used / "postgres/16/daemon.pid").read_text())
+    os.kill(pid, signal.SIGQUIT)
+    until(lambda: not psutil.pid_exists(daemon) or psutil.Process(daemon).status() == "zombie")
+    server = EmbeddedServer.ensure(used, daemon=True, deadline=60)
+    assert server.pid not in (None, pid)
+    server.shutdown()
+    assert EmbeddedServer.attach(used) is None
+
+
 def test_a_killed_daemon_is_replaced_and_its_server_kept(used: Path) -> None:
     body = """
         from portfolio_platform.store.embedded import EmbeddedServer

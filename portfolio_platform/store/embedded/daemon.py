@@ -11,6 +11,8 @@ from pathlib import Path
 from portfolio_platform.store.embedded import locks
 from portfolio_platform.store.embedded.server import EmbeddedServer
 
+_LOOK_SECONDS = 0.5
+
 
 def main(home: Path, major: int) -> int:
     """Hold the server of `home` until SIGTERM or SIGINT."""
@@ -25,7 +27,13 @@ def main(home: Path, major: int) -> int:
         signal.signal(sign, lambda *_: leaving.set())
     server = EmbeddedServer.ensure(home, major)
     logging.info("PostgreSQL %d runs as pid %s on port %d", major, server.pid, server.port)
-    leaving.wait()
+    while not leaving.wait(_LOOK_SECONDS):
+        if not server.supervised:
+            # A daemon without a server would keep the next `up` from starting one.
+            logging.warning("PostgreSQL was stopped by others or keeps crashing; leaving it")
+            server.let_go()
+            os.close(held)
+            return 0
     server.stop()
     os.close(held)
     return 0

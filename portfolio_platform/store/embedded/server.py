@@ -266,6 +266,19 @@ class EmbeddedServer:
                     os.close(last)
         return True
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a crash would be mended: not after others stopped the server in good order."""
+        return self._supervisor is not None and self._supervisor.is_alive()
+
+    def let_go(self) -> None:
+        """Leave without a look at the server: others have stopped it, and may have started it."""
+        with self._guard:
+            if self._client is not None:
+                os.close(self._client)
+                self._client = None
+                atexit.unregister(self._at_exit)
+
     def shutdown(self, *, timeout: float = 60.0) -> None:
         """Stop the server now, daemon included, whoever else uses it."""
         with locks.exclusive(self._cluster.start_lock, timeout=DEADLINE):
