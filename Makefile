@@ -32,7 +32,9 @@ setup: .venv/.ready
 demo: setup
 	.venv/bin/portfolio-platform demo
 
-test: setup lint types layers unit
+test: setup
+	$(MAKE) --no-print-directory -j2 lint types layers
+	$(MAKE) --no-print-directory unit
 
 lint: setup
 	.venv/bin/ruff check .
