@@ -90,31 +90,37 @@ def publish(
     Returns
     -------
     Published
-        The same content from the same inputs is the same version: nothing is written again.
+        The newest version again, when the content and the inputs are still the same: nothing is
+        written. What was the answer before another one came is a new version.
     """
     listed = sorted(
         (i.to_json() for i in inputs), key=lambda i: (i["kind"], i["id"], i.get("sha256", ""))
     )
     digest = sha256_of({"kind": kind, "inputs": listed, "content": content})
     with conn.transaction():
+        # One publisher of a subject at a time, also where there is no version to lock yet.
+        conn.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"publish {kind} {subject}",)
+        )
+        newest = latest(conn, kind, subject)
+        if newest is not None and newest["content_hash"] == digest:
+            return Published(newest["version"], digest, is_new=False)
+        # The lock was waited for: by now() a later publisher could look like the earlier one.
         found = conn.execute(
             """
             insert into public.versions
-                (kind, subject, user_id, content_hash, inputs, code_version, run_id, as_of)
-            values (%s, %s, %s, %s, %s, %s, %s, %s)
-            on conflict (kind, subject, content_hash) do nothing
+                (kind, subject, user_id, content_hash, inputs, code_version, run_id, as_of,
+                 recorded_at)
+            values (%s, %s, %s, %s, %s, %s, %s, %s,
+                    greatest(clock_timestamp(), %s::timestamptz + interval '1 microsecond'))
             returning version
             """,
-            (kind, subject, user_id, digest, Jsonb(listed), code_version, run_id, as_of),
+            (
+                *(kind, subject, user_id, digest, Jsonb(listed), code_version, run_id, as_of),
+                newest["recorded_at"] if newest is not None else None,
+            ),
         ).fetchone()
-        if found is None:
-            known = conn.execute(
-                "select version from public.versions "
-                "where (kind, subject, content_hash) = (%s, %s, %s)",
-                (kind, subject, digest),
-            ).fetchone()
-            assert known is not None
-            return Published(known[0], digest, is_new=False)
+        assert found is not None
         for table, body in rows.items():
             _insert(conn, table, [{"version": found[0], **row} for row in body])
     return Published(found[0], digest, is_new=True)

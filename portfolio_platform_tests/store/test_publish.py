@@ -89,6 +89,23 @@ def test_the_same_content_is_the_same_version(fresh_database: Database) -> None:
         assert latest(connection, "weights", str(strategy), as_of=NOW) is None
 
 
+def test_what_was_the_answer_before_is_the_newest_again(fresh_database: Database) -> None:
+    """A strategy is changed and changed back: the latest weights are those it leads to now."""
+    strategy = add_strategy(fresh_database)
+    with fresh_database.connect() as connection:
+        first = weights(connection, strategy, {"a": 0.25, "b": 0.75}, ["x"])
+        other = weights(connection, strategy, {"a": 0.5, "b": 0.5}, ["x"])
+        back = weights(connection, strategy, {"a": 0.25, "b": 0.75}, ["x"])
+        assert back.is_new
+        assert back.content_hash == first.content_hash
+        head = latest(connection, "weights", str(strategy))
+        assert head is not None
+        assert head["version"] == back.version
+        assert len({first.version, other.version, back.version}) == 3
+        repeated = weights(connection, strategy, {"a": 0.25, "b": 0.75}, ["x"])
+        assert (repeated.version, repeated.is_new) == (back.version, False)
+
+
 def test_a_body_that_is_refused_leaves_no_header(fresh_database: Database) -> None:
     strategy = add_strategy(fresh_database)
     with fresh_database.connect() as connection:
@@ -120,10 +137,12 @@ def test_publishers_at_once_agree_and_readers_see_all_or_nothing(
     strategy = add_strategy(fresh_database)
     values = {f"m{n}": 1 / 40 for n in range(40)}
     found, seen, leave = [], set(), threading.Event()
+    together = threading.Barrier(4)
 
     def write(number: int) -> None:
         with fresh_database.connect() as connection:
             for batch in range(6):
+                together.wait(30)
                 found.append(weights(connection, strategy, values, [str(batch)]))
 
     def read() -> None:
