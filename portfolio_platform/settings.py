@@ -231,8 +231,12 @@ class Settings(BaseSettings):
     @field_validator("rpc_urls")
     @classmethod
     def _endpoints(cls, joined: str | None) -> str | None:
-        for url in joined.split(",") if joined else ():
-            _address(url.strip(), ("https", "http"))
+        if joined:
+            urls = [url.strip() for url in joined.split(",") if url.strip()]
+            if not urls:
+                raise ValueError("there is no endpoint between the commas")
+            for url in urls:
+                _address(url, ("https", "http"))
         return joined
 
     @field_validator("ws_url")
@@ -318,6 +322,8 @@ def _address(url: str, schemes: tuple[str, ...]) -> str:
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"an address begins with {schemes[0]}:// (or {schemes[1]}://) and a host")
+    if parts.port == 0:  # reading it raises ValueError beyond 65535
+        raise ValueError("no address has port 0")
     return url
 
 

@@ -76,6 +76,9 @@ def _decide(
     content = solution.content()
     content["excluded"] = {**content["excluded"], **past.refused}
     with connect() as conn:
+        # Locks the row: what is published now was not cancelled and cannot be any more.
+        if not requests.mark_request(conn, TABLE, row.request_id, "running"):
+            return _outcome(row.request_id, "cancelled", None)
         published = publish(
             conn,
             kind="weights",
@@ -107,7 +110,7 @@ def _decide(
         optimal = solution.status == "optimal"
         state = "done" if optimal else "failed"
         said = None if optimal else f"{solution.status}: {solution.reason}"
-        kept = requests.mark_request(
+        requests.mark_request(
             conn,
             TABLE,
             row.request_id,
@@ -116,9 +119,6 @@ def _decide(
             progress=1.0,
             version=published.version,
         )
-        if not kept:
-            conn.rollback()
-            return _outcome(row.request_id, "cancelled", None)
     return {
         **_outcome(row.request_id, state, said),
         "version": str(published.version),
