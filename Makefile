@@ -47,7 +47,7 @@ layers: setup
 	.venv/bin/lint-imports
 
 unit: setup
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 nightly: setup
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nightly or not nightly"
