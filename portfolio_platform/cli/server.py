@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from portfolio_platform.api.local_keys import ISSUER, jwks_path
 from portfolio_platform.api.settings import ApiSettings
 from portfolio_platform.settings import Settings
@@ -12,13 +15,15 @@ def api_settings(settings: Settings) -> ApiSettings:
     """Settings of the read layer from those of the platform."""
     if not settings.jwks_url and not settings.supabase_url:
         jwks_path(settings.home_path)
+    sealing = _sealing_key(settings)
     return ApiSettings.model_validate(
         {
             "database_url": settings.resolve_api_database_url(),
             "jwks": settings.resolve_jwks(),
             "issuer": settings.resolve_issuer(ISSUER),
             "audience": settings.jwt_audience,
-            "secret_key": _sealing_key(settings),
+            "secret_key": sealing,
+            "cursor_secret": _cursor_secret(sealing) if sealing else None,
             "stale_after_seconds": settings.stale_after_seconds,
             "telemetry": settings.otlp_endpoint is not None,
         }
@@ -34,6 +39,11 @@ def _sealing_key(settings: Settings) -> str | None:
         return newest_key(settings.secret_key.get_secret_value())
     kept = settings.home_path / KEY_FILE
     return newest_key(kept.read_text()) if kept.exists() else None
+
+
+def _cursor_secret(sealing: str) -> str:
+    """Page cursors outlive a restart and hold for every process with the same key."""
+    return hmac.digest(sealing.encode(), b"page cursors", hashlib.sha256).hex()
 
 
 def serve(settings: Settings, host: str, port: int) -> None:

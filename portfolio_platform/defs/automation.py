@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dagster import AssetSelection, ScheduleDefinition, define_asset_job
+from dagster import (
+    AssetSelection,
+    DefaultScheduleStatus,
+    ScheduleDefinition,
+    define_asset_job,
+)
 
 everything = define_asset_job(
     "everything",
@@ -26,6 +31,7 @@ hourly_refresh = ScheduleDefinition(
     name="hourly_refresh",
     job=refresh,
     cron_schedule="3 * * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
     description="A few minutes after each hourly bar has closed.",
 )
 
