@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeVar
 
 import orjson
 from fastapi import Request
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from portfolio_platform.api.problems import Problem
@@ -75,11 +77,23 @@ def schema(kind: SpecKind) -> dict[str, Any]:
     return orjson.loads(text.read_bytes())
 
 
+_FORMATS = FormatChecker(("date", "uuid"))
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+@_FORMATS.checks("date-time", raises=ValueError)
+def _is_instant(value: object) -> bool:
+    """RFC 3339: a time without a zone is nobody's time."""
+    if not isinstance(value, str):
+        return True
+    return bool(_INSTANT.fullmatch(value) and datetime.fromisoformat(value.upper()))
+
+
 @cache
 def _validator(kind: SpecKind) -> Draft202012Validator:
     document = schema(kind)
     Draft202012Validator.check_schema(document)
-    return Draft202012Validator(document)
+    return Draft202012Validator(document, format_checker=_FORMATS)
 
 
 def check_spec(kind: SpecKind, spec: dict[str, Any], *location: str) -> None:

@@ -64,6 +64,23 @@ def test_a_request_is_accepted_with_its_location(
     assert _count(database, table, world.a.user_id) == before + 1
 
 
+@pytest.mark.parametrize("start", ["2024-13-01", "2024-1-1", "yesterday", "2024-01-01T00:00:00"])
+def test_a_day_or_time_that_is_none_is_refused(a: httpx.Client, start: str) -> None:
+    body = _body("/v1/backtests")
+    answer = a.post("/v1/backtests", json={"spec": {**body["spec"], "start": start}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert answer.json()["errors"][0]["loc"] == ["body", "spec", "start"]
+
+
+@pytest.mark.parametrize(
+    "start", ["2024-01-31", "2024-01-31T12:00:00Z", "2024-01-31T12:00:00.5+02:00"]
+)
+def test_a_day_or_a_time_with_its_zone_is_taken(a: httpx.Client, start: str) -> None:
+    body = _body("/v1/backtests")
+    answer = a.post("/v1/backtests", json={"spec": {**body["spec"], "start": start}})
+    assert answer.status_code == 202
+
+
 @pytest.mark.parametrize(("path", "table"), KINDS)
 def test_one_key_stores_one_request(
     a: httpx.Client, b: httpx.Client, database: Database, world: World, path: str, table: str

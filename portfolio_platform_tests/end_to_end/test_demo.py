@@ -81,7 +81,7 @@ def test_once_prints_the_answer_and_leaves_nothing_running(home: Home) -> None:
 
 def test_again_continues_the_same_history(home: Home) -> None:
     done = home.platform("demo", "--once", "--json")
-    _check(done.stdout.splitlines()[-1])
+    again = _check(done.stdout.splitlines()[-1])
     try:
         home.platform("up")
         with psycopg.connect(home.services()["DATABASE_URL"]) as conn:
@@ -89,13 +89,15 @@ def test_again_continues_the_same_history(home: Home) -> None:
                 "select count(*) from (select 1 from price_bars "
                 "group by series_id, bar_interval, observed_at having count(*) > 1) as twice"
             ).fetchone()
-            (runs,) = conn.execute(
-                "select count(distinct run_id) from versions where kind = 'plan'"
-            ).fetchone()
+            runs = {
+                run for (run,) in conn.execute("select run_id from versions where kind = 'plan'")
+            }
     finally:
         home.platform("down")
     assert corrected == 0
-    assert runs == 2
+    # The daemon may have planned in between: what matters is that this run came on top.
+    assert again["run_id"] in runs
+    assert len(runs) >= 2
     _await_nothing_left(home.path)
 
 

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from portfolio_platform.store.embedded import (
     binaries,
     locks,
 )
+from portfolio_platform.store.embedded import cluster as clusters
 from portfolio_platform_tests.store.embedded_homes import (
     admin,
     created,
@@ -173,6 +175,19 @@ def test_clusters_of_temporary_homes_that_are_gone_are_removed() -> None:
     shutil.rmtree(private)
     for left in (kept, last):
         shutil.rmtree(left)
+
+
+def test_several_may_remove_the_same_cluster_at_once(tmp_path: Path) -> None:
+    for number in range(8):
+        cluster = tmp_path / f"place/{number}"
+        (cluster / "data/base").mkdir(parents=True)
+        (cluster / "home").write_text(f"{tmp_path}/gone/postgres/16\n")
+        for file in range(100):
+            (cluster / f"data/base/{file}").touch()
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(clusters._remove_orphans, tmp_path / "place") for _ in range(4)]:
+            done.result()
+    assert list((tmp_path / "place").iterdir()) == []
 
 
 @as_root

@@ -1,5 +1,6 @@
 """A cluster on disk: where its parts lie, how it is created, what its pid file says."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -8,6 +9,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from portfolio_platform.store.embedded import binaries, service_user
 from portfolio_platform.store.embedded.errors import (
@@ -16,6 +18,8 @@ from portfolio_platform.store.embedded.errors import (
     ServerDidNotStart,
 )
 from portfolio_platform.store.embedded.service_user import ServiceUser
+
+ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 SUPERUSER = "supabase_admin"
 ROLES = (SUPERUSER, "postgres", "authenticator", "portfolio_api")
@@ -167,11 +171,18 @@ def _remove_orphans(place: Path) -> None:
     """
     temporary = Path(tempfile.gettempdir()).resolve()
     for note in place.glob("*/home"):
-        base = Path(note.read_text().strip())
-        cluster = note.parent
-        stopped = not (cluster / "data" / "postmaster.pid").exists()
-        if stopped and not base.exists() and temporary in base.parents:
-            shutil.rmtree(cluster)
+        with contextlib.suppress(FileNotFoundError):  # another home is removing it too
+            base = Path(note.read_text().strip())
+            cluster = note.parent
+            stopped = not (cluster / "data" / "postmaster.pid").exists()
+            if stopped and not base.exists() and temporary in base.parents:
+                shutil.rmtree(cluster, onerror=_gone_is_fine)
+
+
+def _gone_is_fine(call: object, path: str, failure: ExceptionInfo) -> None:
+    """Whoever removes the same cluster at the same time takes files from under us."""
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 def find(home: Path, major: int) -> Cluster | None:
