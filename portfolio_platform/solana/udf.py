@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from portfolio_platform.solana.retry_after import retry_after
 from portfolio_platform.solana.rpc.limits import TokenBucket
 
 Interval = Literal["1m", "1h", "1d"]
 RESOLUTIONS: dict[Interval, str] = {"1m": "1", "1h": "60", "1d": "1D"}
 SECONDS: dict[Interval, int] = {"1m": 60, "1h": 3600, "1d": 86400}
 BARS_PER_PAGE = 2161
-_MAX_RETRY_AFTER = 120.0
 
 
 class UdfError(RuntimeError):
@@ -226,7 +226,7 @@ class UdfClient:
             if attempt:
                 self.counters.retries += 1
             self.counters.requests += 1
-            retry_after = None
+            wanted = None
             try:
                 response = self._http.get(self._url, params=query)
             except httpx.TransportError as error:
@@ -249,11 +249,11 @@ class UdfClient:
                     reason = f"HTTP {response.status_code}"
                     if response.status_code == 429:
                         self.counters.rate_limited += 1
-                    retry_after = _retry_after(response.headers.get("retry-after"))
+                    wanted = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
             self.counters.errors.append(f"{symbol}: {reason}")
             if attempt + 1 < self._attempts:
                 delay = self._backoff * 2**attempt * (0.5 + 0.5 * self._random.random())
-                time.sleep(delay if retry_after is None else retry_after)
+                time.sleep(delay if wanted is None else wanted)
         raise UdfError(f"{symbol}: {reason} after {self._attempts} requests")
 
     def _key_text(self, symbol: str, status: int) -> str:
@@ -275,12 +275,6 @@ class UdfClient:
         while (delay := self._bucket.wait_seconds(time.monotonic())) > 0:
             time.sleep(delay)
         self._bucket.take(time.monotonic())
-
-
-def _retry_after(header: str | None) -> float | None:
-    if header is None or not header.strip().isdigit():
-        return None
-    return min(float(header), _MAX_RETRY_AFTER)
 
 
 def _page(

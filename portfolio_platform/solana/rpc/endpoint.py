@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from portfolio_platform.solana.retry_after import retry_after
 from portfolio_platform.solana.rpc.error_table import Action, http_row, row_of
 from portfolio_platform.solana.rpc.errors import InvalidEndpoint, RpcError
 from portfolio_platform.solana.rpc.limits import Limits, Throttle
@@ -18,7 +20,6 @@ from portfolio_platform.solana.rpc.replies import BadBody, parse_envelope
 
 BLOCKED_SECONDS = 60.0
 FORGIVEN_AFTER_SECONDS = 30.0
-LONGEST_RETRY_AFTER = 120.0
 
 
 class EndpointFailure(RpcError):
@@ -189,7 +190,7 @@ class Endpoint:
         failure.blocks_endpoint = row.blocks_endpoint
         if row.action is Action.RATE_LIMIT:
             self.metrics.rate_limited += 1
-        failure.retry_after = _retry_after(response.headers.get("retry-after"))
+        failure.retry_after = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
         return failure
 
     def _rpc_failure(self, method: str, error: Any) -> EndpointFailure:
@@ -205,13 +206,3 @@ class Endpoint:
         if row.action is Action.RATE_LIMIT:
             self.metrics.rate_limited += 1
         return failure
-
-
-def _retry_after(header: str | None) -> float | None:
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        return None
-    return min(seconds, LONGEST_RETRY_AFTER) if 0 <= seconds < float("inf") else None
