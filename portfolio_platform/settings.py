@@ -231,12 +231,11 @@ class Settings(BaseSettings):
     @field_validator("rpc_urls")
     @classmethod
     def _endpoints(cls, joined: str | None) -> str | None:
-        if joined:
-            urls = [url.strip() for url in joined.split(",") if url.strip()]
-            if not urls:
-                raise ValueError("there is no endpoint between the commas")
-            for url in urls:
-                _address(url, ("https", "http"))
+        urls = _listed(joined or "")
+        if joined and not urls:
+            raise ValueError("there is no endpoint between the commas")
+        for url in urls:
+            _address(url, ("https", "http"))
         return joined
 
     @field_validator("ws_url")
@@ -286,7 +285,7 @@ class Settings(BaseSettings):
     def resolve_rpc_urls(self) -> list[str]:
         """JSON-RPC endpoints, best first."""
         joined = self._resolve(self.rpc_urls, "SOLANA_RPC_URLS", "SOLANA_RPC_URLS")
-        return [url.strip() for url in joined.split(",") if url.strip()]
+        return _listed(joined)
 
     def resolve_ws_url(self) -> str:
         """WebSocket endpoint."""
@@ -315,6 +314,11 @@ class Settings(BaseSettings):
     def resolve_universe(self) -> str:
         """Where the universe is described."""
         return self._resolve(self.universe, "PORTFOLIO_UNIVERSE", "PORTFOLIO_UNIVERSE")
+
+
+def _listed(joined: str) -> list[str]:
+    """What stands between commas."""
+    return [url.strip() for url in joined.split(",") if url.strip()]
 
 
 def _address(url: str, schemes: tuple[str, ...]) -> str:

@@ -61,6 +61,7 @@ def test_an_id_that_is_none_is_refused(home: Home, arguments: tuple[str, ...]) -
     [
         ("SOLANA_RPC_URLS", "http://127.0.0.1:1,api.example?key=secret-word"),
         ("SOLANA_RPC_URLS", ",,"),
+        ("SOLANA_RPC_URLS", "ftp://secret-word"),
         ("SOLANA_RPC_URLS", "http://secret-word:99999"),
         ("SOLANA_WS_URL", "https://secret-word"),
         ("PORTFOLIO_HISTORY_BASE_URL", "history/secret-word"),
